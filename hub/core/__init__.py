@@ -1,0 +1,1 @@
+"""The pure scheduling core: no clock, no I/O, no randomness. Time and identity come in with each command."""

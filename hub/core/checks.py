@@ -1,0 +1,56 @@
+"""The invariants of the engine's state. Tests and simulations call violations() after every command."""
+
+from collections import Counter
+
+from hub.core.engine import Engine
+from hub.core.model import Group, Task
+from hub.core.world import unsettled
+from shared import states
+
+
+def violations(engine: Engine) -> list[str]:
+    """Sentences that say what is wrong; none in a sound state. Looks at everything: not for a running hub."""
+    world = engine.world
+    found: list[str] = []
+    for task in world.tasks.values():
+        found.extend(f"task {task.id} {text}" for text in _task_violations(engine, task))
+    for group in [*world.workflows.values(), *world.jobs.values()]:
+        found.extend(f"group {group.id} {text}" for text in _group_violations(group))
+    for proplet in world.proplets.values():
+        for id, task in proplet.running.items():
+            if task.state not in states.ACTIVE or task.doc["proplet_id"] != proplet.id:
+                found.append(f"proplet {proplet.id} holds task {id}, which is {states.NAMES[task.state]}")
+    queued = sum(1 for task in world.tasks.values() if task.ticket)
+    if queued != world.placer.length:
+        found.append(f"the queue counts {world.placer.length} tasks and holds {queued}")
+    return found
+
+
+def _task_violations(engine: Engine, task: Task) -> list[str]:
+    found = []
+    if task.state in states.ACTIVE:
+        proplet = engine.world.proplets.get(task.doc.get("proplet_id") or "")
+        if proplet is None or proplet.running.get(task.id) is not task:
+            found.append("is active and on no proplet's books")
+        if not task.leased:
+            found.append("is active and no lease watches it")
+    if task.ticket and task.state != states.PENDING:
+        found.append(f"is queued and {states.NAMES[task.state]}")
+    if bool(task.ticket) != (task.doc.get("queued_at") is not None):
+        found.append("is queued in memory and not in its document, or the other way round")
+    if task.state == states.PENDING and task.waiting != unsettled(task):
+        found.append(f"waits for {unsettled(task)} tasks and counts {task.waiting}")
+    gates = [gate.state for gate in task.gates()]
+    if task.state == states.PENDING and not task.ticket and gates and all(state in states.SETTLED for state in gates):
+        found.append("is in limbo: all it waited for has settled")
+    return found
+
+
+def _group_violations(group: Group) -> list[str]:
+    counts = Counter(task.state for task in group.tasks.values())
+    found = []
+    if [counts[state] for state in range(len(states.NAMES))] != group.counts:
+        found.append(f"counts {group.counts} and has {dict(counts)}")
+    if group.queued != sum(1 for task in group.tasks.values() if task.ticket):
+        found.append("has lost count of its queued tasks")
+    return found

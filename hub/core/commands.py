@@ -1,0 +1,153 @@
+"""The closed set of what the engine takes in. Ids that a command needs come with it: the core makes none up."""
+
+from dataclasses import dataclass, field
+
+from hub.core.model import Doc
+
+# --- people, through REST. A task's spec is a document of the definition fields of semantics.md, already of the right
+# types; `id` is absent where the client gave none, and fresh_id(s) then names it.
+
+
+@dataclass(slots=True)
+class CreateTask:
+    spec: Doc
+    fresh_id: str
+
+
+@dataclass(slots=True)
+class CreateWorkflow:
+    id: str
+    name: str
+    specs: list[Doc]
+    fresh_ids: list[str]
+    dry_run: bool = False
+
+
+@dataclass(slots=True)
+class CreateJob:
+    id: str
+    name: str
+    mode: str
+    specs: list[Doc]
+    fresh_ids: list[str]
+
+
+@dataclass(slots=True)
+class UpdateTask:
+    """Changes the fields named, nothing else."""
+
+    id: str
+    fields: Doc
+
+
+@dataclass(slots=True)
+class AttachModule:
+    id: str
+    module: str
+    size: int
+
+
+@dataclass(slots=True)
+class Start:
+    """kind is task, workflow or job."""
+
+    kind: str
+    id: str
+
+
+@dataclass(slots=True)
+class Stop:
+    """finish_running: what runs may end normally, only the unstarted are interrupted."""
+
+    kind: str
+    id: str
+    error_message: str | None = None
+    finish_running: bool = False
+
+
+@dataclass(slots=True)
+class StopAll:
+    error_message: str | None = None
+    finish_running: bool = False
+
+
+@dataclass(slots=True)
+class Delete:
+    """kind is task, workflow or proplet."""
+
+    kind: str
+    id: str
+
+
+# --- devices, through the link
+
+
+@dataclass(slots=True)
+class Connected:
+    device: str
+
+
+@dataclass(slots=True)
+class Disconnected:
+    device: str
+
+
+@dataclass(slots=True)
+class Hello:
+    """fields as in shared.messages.UP["hello"]."""
+
+    device: str
+    fields: Doc
+
+
+@dataclass(slots=True)
+class Beat:
+    """fields as in shared.messages.UP["beat"]."""
+
+    device: str
+    fields: Doc
+
+
+@dataclass(slots=True)
+class Started:
+    device: str
+    task: str
+    attempt: int
+
+
+@dataclass(slots=True)
+class Result:
+    """fields as in shared.messages.UP["result"]."""
+
+    device: str
+    task: str
+    attempt: int
+    fields: Doc = field(default_factory=dict)
+
+
+# --- time
+
+
+@dataclass(slots=True)
+class Tick:
+    """The deadline that Engine.next_deadline named has come (or has not: then nothing happens)."""
+
+
+Command = (
+    CreateTask
+    | CreateWorkflow
+    | CreateJob
+    | UpdateTask
+    | AttachModule
+    | Start
+    | Stop
+    | StopAll
+    | Delete
+    | Connected
+    | Disconnected
+    | Hello
+    | Beat
+    | Started
+    | Result
+    | Tick
+)

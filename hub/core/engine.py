@@ -1,0 +1,96 @@
+"""The engine: takes a command and the time, changes documents, says what to keep and what to send."""
+
+from collections.abc import Callable
+from typing import Any
+
+from hub.core import attempts, commands, flow, submit
+from hub.core.model import Doc, Group, Now, Outcome, Policy, Task
+from hub.core.world import World, load
+from shared import states
+
+
+class Engine:
+    """The whole scheduler, without a clock, I/O or randomness.
+
+    apply() answers an Outcome: `reply` for the caller, `puts` for the store, then `sends` for the devices, to be
+    carried out in this order. A command that is refused raises a MotetError and has changed nothing.
+    """
+
+    def __init__(self, policy: Policy = Policy()) -> None:  # noqa: B008  it is frozen
+        self.world = World(policy)
+        self._handlers: dict[type, Callable[[World, Any], Any]] = {
+            commands.CreateTask: submit.create_task,
+            commands.CreateWorkflow: submit.create_workflow,
+            commands.CreateJob: submit.create_job,
+            commands.UpdateTask: submit.update_task,
+            commands.AttachModule: submit.attach_module,
+            commands.Delete: submit.delete,
+            commands.Start: flow.start,
+            commands.Stop: flow.stop,
+            commands.StopAll: flow.stop_all,
+            commands.Connected: lambda world, command: attempts.connected(world, command.device),
+            commands.Disconnected: lambda world, command: attempts.disconnected(world, command.device),
+            commands.Hello: attempts.hello,
+            commands.Beat: attempts.beat,
+            commands.Started: attempts.started,
+            commands.Result: attempts.result,
+            commands.Tick: lambda world, command: attempts.tick(world),
+        }
+
+    def load(self, now: Now, tables: dict[str, dict[str, Doc]]) -> Outcome:
+        """Takes up the documents of the store after a start of the hub."""
+        self.world.now = now
+        load(self.world, tables)
+        attempts.take_up(self.world)
+        return self._outcome(None)
+
+    def apply(self, now: Now, command: commands.Command) -> Outcome:
+        self.world.now = now
+        reply = self._handlers[type(command)](self.world, command)
+        attempts.dispatch(self.world)
+        return self._outcome(reply)
+
+    def _outcome(self, reply: Any) -> Outcome:
+        puts, sends = self.world.take()
+        return Outcome(reply, puts, sends)
+
+    def next_deadline(self) -> float | None:
+        """Monotonic second of the next Tick that may matter."""
+        return self.world.timers.next()
+
+    # --- reading
+
+    def pending_reason(self, task: Task) -> str | None:
+        """Why a Pending task does not run yet, in words; None when it does not wait."""
+        if task.state != states.PENDING:
+            return None
+        if not task.ticket:
+            return _waits_for(task)
+        return _waits_for_proplet(self.world, task)
+
+
+def _waits_for(task: Task) -> str:
+    waiting = [gate.id for gate in task.gates() if gate.state not in states.SETTLED]
+    if not waiting:
+        return "not started"
+    more = f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""
+    return f"waits for task {waiting[0]}{more}"
+
+
+def _waits_for_proplet(world: World, task: Task) -> str:
+    pin = task.doc.get("pinned_to")
+    if pin is not None:
+        proplet = world.proplets.get(pin)
+        if proplet is None:
+            return f"proplet {pin} has never been seen"
+        return f"proplet {pin} is busy" if proplet.alive and proplet.connected else f"proplet {pin} is away"
+    if any(proplet.connected and proplet.alive for proplet in world.proplets.values()):
+        return "every proplet is busy"
+    return "no proplet is alive"
+
+
+def group_times(group: Group) -> tuple[float | None, float | None]:
+    """When the first task of a group began and, once nothing runs, when the last one ended."""
+    begins = [task.doc["start_time"] for task in group.tasks.values() if task.doc.get("start_time")]
+    ends = [task.doc["finish_time"] for task in group.tasks.values() if task.doc.get("finish_time")]
+    return min(begins, default=None), max(ends, default=None) if group.state in states.ENDED else None

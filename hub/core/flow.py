@@ -1,0 +1,204 @@
+"""How tasks go on: start, stop, what follows when a task settles. Nothing here scans all tasks at an event."""
+
+from collections import deque
+from collections.abc import Iterable
+
+from hub.core.commands import Start, Stop, StopAll
+from hub.core.model import Doc, Group, Task
+from hub.core.world import World, unsettled
+from shared import states
+from shared.errors import Conflict, classify
+
+# What a new run does not keep of the one before; the attempt number goes on, it is what fences.
+FRESH: Doc = {
+    "start_time": None,
+    "finish_time": None,
+    "results": None,
+    "outputs": None,
+    "error": None,
+    "error_info": None,
+    "exit_code": None,
+    "duration_ms": None,
+    "stopping": None,
+    "proplet_id": None,
+    "losses": None,
+}
+
+NO_MODULE = "upload one with PUT /tasks/{id}/upload or set image_url"
+
+
+def start(world: World, command: Start) -> None:
+    if command.kind == "task":
+        _start_task(world, world.task(command.id))
+    else:
+        _start_group(world, world.group(command.kind, command.id), command.kind)
+
+
+def _start_task(world: World, task: Task) -> None:
+    _check_startable(task)
+    if any(gate.state not in states.SETTLED for gate in task.gates()):
+        waits = next(gate.id for gate in task.gates() if gate.state not in states.SETTLED)
+        raise Conflict(f"task {task.id} has unmet dependencies: it waits for task {waits}", "unmet_dependencies")
+    if task.state in states.ENDED:
+        _reset(world, [task] if task.gates() else _with_descendants(task))
+    _enqueue(world, task)
+    settle(world, task)
+
+
+def _start_group(world: World, group: Group, kind: str) -> None:
+    if group.active:
+        raise Conflict(f"{kind} {group.id} runs already", "already_running")
+    tasks = list(group.tasks.values())
+    state = group.state
+    # An interrupted workflow goes on where it was; whatever else has ended runs again as a whole.
+    resume = kind == "workflow" and state == states.INTERRUPTED
+    again = state in states.ENDED
+    roots = [task for task in tasks if not task.gates()]
+    for task in tasks if kind == "job" else roots:
+        _check_startable(task)
+    if again:
+        _reset(world, [task for task in tasks if task.state == states.INTERRUPTED or not resume])
+    world.write(group, {"started": True})
+    for task in tasks if resume else roots:
+        if task.state == states.PENDING and not task.waiting and not task.ticket:
+            _decide(world, task)
+            settle(world, task)
+
+
+def _check_startable(task: Task) -> None:
+    """Refuses what runs already and what has nothing to run, before anything has changed."""
+    if task.state in states.ACTIVE or task.ticket:
+        raise Conflict(f"task {task.id} runs already", "already_running")
+    if not task.doc.get("module") and not task.doc.get("image_url"):
+        raise Conflict(f"task {task.id} has no module: {NO_MODULE.format(id=task.id)}", "no_module")
+
+
+def _with_descendants(root: Task) -> list[Task]:
+    """The task and all that lies behind it, each once; Conflict when one of them runs."""
+    found = {root.id: root}
+    todo = [root]
+    while todo:
+        for child in todo.pop().children.values():
+            if child.state in states.ACTIVE or child.ticket:
+                raise Conflict(f"task {root.id} cannot start again: task {child.id} behind it runs", "already_running")
+            if child.id not in found:
+                found[child.id] = child
+                todo.append(child)
+    return list(found.values())
+
+
+def _reset(world: World, tasks: list[Task]) -> None:
+    """Takes ended tasks back to Pending for a new run."""
+    for task in tasks:
+        if task.state != states.PENDING:
+            world.move(task, states.PENDING, {key: None for key in FRESH if task.doc.get(key) is not None})
+    # Only now are all states what they will be; the children of a task that had settled wait for it again.
+    waiting = {task.id: task for task in tasks}
+    for task in tasks:
+        waiting.update(task.children)
+    for task in waiting.values():
+        task.waiting = unsettled(task)
+
+
+def settle(world: World, task: Task) -> None:
+    """If the task is Completed, Failed or Skipped: decides the children for which it was the last one.
+
+    Skips travel down here, in a queue of their own, so that a chain of any length does not recurse.
+    """
+    done = deque([task] if task.state in states.SETTLED else [])
+    while done:
+        for child in done.popleft().children.values():
+            if child.state != states.PENDING:
+                continue
+            child.waiting -= 1
+            if not child.waiting and not child.ticket:
+                _decide(world, child)
+                if child.state in states.SETTLED:
+                    done.append(child)
+
+
+def _decide(world: World, task: Task) -> None:
+    """All that a task waited for has settled: it runs or is Skipped."""
+    if _condition_holds(task):
+        _enqueue(world, task)
+    else:
+        world.move(task, states.SKIPPED, {"finish_time": world.now.wall})
+
+
+def _condition_holds(task: Task) -> bool:
+    """run_if of semantics.md: success, every parent Completed; failure, at least one Failed."""
+    if task.previous is not None and task.previous.state != states.COMPLETED:
+        return False
+    if not task.parents:
+        return True
+    if task.doc.get("run_if") == "failure":
+        return any(parent.state == states.FAILED for parent in task.parents)
+    return all(parent.state == states.COMPLETED for parent in task.parents)
+
+
+def _enqueue(world: World, task: Task) -> None:
+    if task.doc.get("module"):
+        world.enqueue(task)
+    elif task.doc.get("image_url"):
+        fail(world, task, "bad_module", "this hub does not fetch modules by image_url yet: upload the module")
+    else:
+        fail(world, task, "bad_module", f"the task has no module: {NO_MODULE.format(id=task.id)}")
+
+
+def fail(world: World, task: Task, code: str, message: str) -> None:
+    """Ends a task that never reached a device, without settling its children."""
+    world.move(task, states.FAILED, {"finish_time": world.now.wall, **failure(code, message, "not_sent")})
+
+
+def failure(code: str, message: str, delivery: str) -> Doc:
+    """The fields `error` and `error_info` of semantics.md; delivery is not_sent, sent, responded or unknown."""
+    category, retryable = classify(code)
+    info = {"code": code, "message": message, "category": category, "retryable": retryable, "delivery_state": delivery}
+    return {"error": message, "error_info": info}
+
+
+# --- stop
+
+
+def stop(world: World, command: Stop) -> int:
+    """How many tasks it stopped."""
+    if command.kind == "task":
+        task = world.task(command.id)
+        if task.state in states.ENDED:
+            raise Conflict(f"task {task.id} has ended already: {states.NAMES[task.state]}", "already_ended")
+        return _stop_each(world, [task], command)
+    group = world.group(command.kind, command.id)
+    if group.state in states.ENDED:
+        raise Conflict(f"{command.kind} {group.id} has ended already: {states.NAMES[group.state]}", "already_ended")
+    return _stop_each(world, group.tasks.values(), command)
+
+
+def stop_all(world: World, command: StopAll) -> int:
+    """Stops what waits for a proplet or runs; tasks that nobody started stay as they are."""
+    busy = [task for task in world.tasks.values() if task.ticket or task.state in states.ACTIVE]
+    return _stop_each(world, busy, command)
+
+
+def _stop_each(world: World, tasks: Iterable[Task], command: Stop | StopAll) -> int:
+    stopped = 0
+    for task in tasks:
+        if task.state == states.PENDING:
+            world.dequeue(task)
+            interrupt(world, task, command.error_message)
+            stopped += 1
+        elif task.state in states.ACTIVE and not command.finish_running:
+            world.write(task, {"stopping": True, "stop_message": command.error_message})
+            send_stop(world, task)
+            stopped += 1
+    return stopped
+
+
+def interrupt(world: World, task: Task, message: str | None) -> None:
+    """Ends a stopped task. Its children are not triggered: they stay Pending."""
+    error = failure("cancelled", message or "stopped by request", "unknown")
+    changes = {"finish_time": world.now.wall, "stopping": None, "stop_message": None}
+    world.move(task, states.INTERRUPTED, {**changes, **error})
+
+
+def send_stop(world: World, task: Task) -> None:
+    world.send(task.doc["proplet_id"], "stop", {"task": task.id, "attempt": task.attempt, "grace_ms": 0})

@@ -1,0 +1,66 @@
+"""What a task gets from the tasks it depends on: their results, and references to them in its inputs."""
+
+import re
+from typing import Any
+
+from hub.core.model import Doc, Task
+from shared import states
+from shared.errors import TaskFailure
+
+# "$task-001" or "${task-001.outputs[0]}"; ids are those of rest.md
+_REFERENCE = re.compile(r"\$(?:\{([A-Za-z0-9._:-]+?)(?:\.(outputs|results)(?:\[(\d+)\])?)?\}|([A-Za-z0-9._:-]+))")
+
+
+def parent_results(task: Task) -> Doc:
+    """{id: outputs} of the tasks in depends_on, never a grandparent's.
+
+    A Failed parent gives {"error_info": ...}, a Skipped one None.
+    """
+    return {parent.id: _value(parent) for parent in task.parents}
+
+
+def _value(parent: Task) -> Any:
+    if parent.state == states.COMPLETED:
+        return parent.doc.get("outputs")
+    if parent.state == states.FAILED:
+        return {"error_info": parent.doc.get("error_info")}
+    return None
+
+
+def resolve(task: Task) -> Any:
+    """The task's inputs with each reference replaced, and a parent's outputs added to object inputs.
+
+    Raises TaskFailure `bad_reference` when what is referred to is not there.
+    """
+    inputs = task.doc.get("inputs")
+    parents = {parent.id: parent for parent in task.parents}
+    if isinstance(inputs, list):
+        return [_replaced(item, parents) for item in inputs]
+    if isinstance(inputs, dict):
+        given = {key: _replaced(item, parents) for key, item in inputs.items()}
+        return {name: _value(parent) for name, parent in parents.items()} | given
+    return inputs
+
+
+def _replaced(item: Any, parents: dict[str, Task]) -> Any:
+    if not isinstance(item, str):
+        return item
+    match = _REFERENCE.fullmatch(item)
+    if match is None:
+        return item
+    braced, field, index, plain = match.groups()
+    parent = parents.get(braced or plain)
+    if parent is None:
+        raise TaskFailure(f"input {item} names no task of depends_on", "bad_reference")
+    if parent.state != states.COMPLETED:
+        word = states.NAMES[parent.state]
+        raise TaskFailure(f"input {item} refers to a task that is {word} and has no results", "bad_reference")
+    if field == "results" and index is None:
+        return parent.doc.get("results")
+    outputs = parent.doc.get("outputs") or []
+    if index is not None:
+        if int(index) >= len(outputs):
+            raise TaskFailure(f"input {item} refers to output {index} of {len(outputs)}", "bad_reference")
+        return outputs[int(index)]
+    # The whole of a task that returned one value is that value.
+    return outputs[0] if field is None and len(outputs) == 1 else outputs

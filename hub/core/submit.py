@@ -1,0 +1,260 @@
+"""Taking tasks, workflows and jobs in, changing and deleting them. All is checked before anything changes."""
+
+from collections.abc import Iterable, Sequence
+
+from hub.core import graph
+from hub.core.commands import AttachModule, CreateJob, CreateTask, CreateWorkflow, Delete, UpdateTask
+from hub.core.model import JOBS, PROPLETS, WORKFLOWS, Doc, Group, Task
+from hub.core.world import World, link
+from shared import states
+from shared.errors import BadRequest, Conflict, TooMany
+
+PARALLEL, SEQUENTIAL, CONFIGURABLE = "parallel", "sequential", "configurable"
+MODES = (PARALLEL, SEQUENTIAL, CONFIGURABLE)
+
+
+def create_task(world: World, command: CreateTask) -> Task:
+    spec = command.spec
+    _check_room(world, 1)
+    id = spec.get("id") or command.fresh_id
+    _check_new_ids(world, [id])
+    group = None
+    if spec.get("workflow_id"):
+        group = world.workflows.get(spec["workflow_id"])
+        if group is None:
+            raise BadRequest(f"workflow {spec['workflow_id']} does not exist", "unknown_workflow")
+    parents = _existing(world, spec["name"], spec.get("depends_on") or ())
+    task = _admit(world, {**spec, "id": id}, group)
+    link(task, parents)
+    return task
+
+
+def create_workflow(world: World, command: CreateWorkflow) -> tuple[Group, list[Task]]:
+    """The workflow and its tasks in the order of the request. With dry_run all is checked and nothing is kept."""
+    ids, parents = _resolve(world, command.specs, command.fresh_ids)
+    graph.check_acyclic(parents, _labels(command.specs))
+    definitions = _definitions(ids, command.specs, parents, {"workflow_id": command.id})
+    doc = {"id": command.id, "name": command.name}
+    if command.dry_run:
+        return Group(WORKFLOWS, doc), [Task(_birth(definition, 0, world.now.wall)) for definition in definitions]
+    group = _admit_group(world, WORKFLOWS, world.workflows, doc)
+    tasks = [_admit(world, definition, group) for definition in definitions]
+    for task, deps in zip(tasks, parents, strict=True):
+        link(task, (tasks[at] for at in deps))
+    return group, tasks
+
+
+def create_job(world: World, command: CreateJob) -> tuple[Group, list[Task]]:
+    if command.mode not in MODES:
+        modes = ", ".join(MODES)
+        raise BadRequest(f"execution_mode {command.mode} is unknown: use one of {modes}", "bad_execution_mode")
+    ids, parents = _resolve(world, command.specs, command.fresh_ids)
+    sequential = command.mode == SEQUENTIAL
+    # In a sequential job each task also waits for the one before it: that edge counts when cycles are looked for.
+    gates = [[*deps, at - 1] if sequential and at else list(deps) for at, deps in enumerate(parents)]
+    graph.check_acyclic(gates, _labels(command.specs))
+    doc = {"id": command.id, "name": command.name, "execution_mode": command.mode}
+    group = _admit_group(world, JOBS, world.jobs, doc)
+    tasks: list[Task] = []
+    for at, definition in enumerate(_definitions(ids, command.specs, parents, {"job_id": command.id})):
+        if sequential and at:
+            definition["after"] = ids[at - 1]
+        tasks.append(_admit(world, definition, group))
+    for at, (task, deps) in enumerate(zip(tasks, parents, strict=True)):
+        link(task, (tasks[dep] for dep in deps), tasks[at - 1] if sequential and at else None)
+    return group, tasks
+
+
+def update_task(world: World, command: UpdateTask) -> Task:
+    task = world.task(command.id)
+    _check_job(task, "changed")
+    fields = dict(command.fields)
+    depends_on = fields.get("depends_on")
+    if task.state in states.ACTIVE or task.ticket:
+        raise Conflict(f"task {task.id} runs: stop it before it is changed", "task_runs")
+    parents = task.parents
+    if depends_on is not None:
+        if task.state != states.PENDING:
+            raise Conflict(f"task {task.id} has ended: depends_on changes only while it is Pending", "task_ended")
+        parents = _existing(world, task.doc["name"], depends_on)
+        _check_no_way_back(task, parents)
+    world.write(task, {**fields, "updated_at": world.now.wall})
+    if depends_on is not None:
+        for parent in task.parents:
+            del parent.children[task.id]
+        link(task, parents, task.previous)
+    return task
+
+
+def attach_module(world: World, command: AttachModule) -> Task:
+    task = world.task(command.id)
+    if (
+        task.group is not None
+        and task.group.table == JOBS
+        and (task.doc.get("module") or task.group.doc.get("started"))
+    ):
+        _check_job(task, "given another module")
+    if task.state in states.ACTIVE:
+        raise Conflict(f"task {task.id} runs: upload its module before it starts or after it has ended", "task_runs")
+    changes = {"module": command.module, "module_size": command.size, "updated_at": world.now.wall}
+    world.write(task, changes)
+    return task
+
+
+def delete(world: World, command: Delete) -> None:
+    {"task": _delete_task, "workflow": _delete_workflow, "proplet": _delete_proplet}[command.kind](world, command.id)
+
+
+def _delete_task(world: World, id: str) -> None:
+    task = world.task(id)
+    _check_job(task, "deleted")
+    if task.state in states.ACTIVE or task.ticket:
+        raise Conflict(f"task {id} runs: stop it first", "task_runs")
+    if task.children:
+        needs = next(iter(task.children))
+        raise Conflict(f"task {id} cannot go: task {needs} depends on it", "task_needed")
+    world.drop_task(task)
+
+
+def _delete_workflow(world: World, id: str) -> None:
+    group = world.group("workflow", id)
+    if group.active:
+        raise Conflict(f"workflow {id} runs: stop it first", "workflow_runs")
+    children = (child for task in group.tasks.values() for child in task.children.values())
+    outside = next((child for child in children if child.group is not group), None)
+    if outside is not None:
+        raise Conflict(f"workflow {id} cannot go: task {outside.id} depends on it", "task_needed")
+    for task in list(group.tasks.values()):
+        world.drop_task(task)
+    del world.workflows[id]
+    world.forget(WORKFLOWS, id)
+
+
+def _delete_proplet(world: World, id: str) -> None:
+    proplet = world.proplet(id)
+    if proplet.running:
+        raise Conflict(f"proplet {id} has {len(proplet.running)} active tasks: stop them first", "proplet_busy")
+    if proplet.connected:
+        raise Conflict(f"proplet {id} is connected: stop the device first", "proplet_connected")
+    del world.proplets[id]
+    world.forget(PROPLETS, id)
+
+
+# --- checks
+
+
+def _check_job(task: Task, what: str) -> None:
+    if task.group is not None and task.group.table == JOBS:
+        raise Conflict(
+            f"task {task.id} belongs to job {task.group.id} and cannot be {what}: jobs are immutable, create a new job",
+            "job_immutable",
+        )
+
+
+def _check_room(world: World, count: int) -> None:
+    if world.placer.length + count > world.policy.max_pending:
+        raise TooMany(f"more than {world.policy.max_pending} tasks wait already: try again later", "too_many_tasks")
+
+
+def _check_new_ids(world: World, ids: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for id in ids:
+        if id in world.tasks or id in seen:
+            raise Conflict(f"task {id} exists already: choose another id", "duplicate_id", {"id": id})
+        seen.add(id)
+
+
+def _existing(world: World, label: str, depends_on: Sequence[str]) -> list[Task]:
+    for id in depends_on:
+        if id not in world.tasks:
+            raise _unknown_dependency(label, id)
+    return [world.tasks[id] for id in depends_on]
+
+
+def _unknown_dependency(label: str, id: str) -> BadRequest:
+    return BadRequest(
+        f"dependency validation failed: dependency task not found: task {label} depends on {id} which does not exist",
+        "unknown_dependency",
+        {"task": label, "dependency": id},
+    )
+
+
+def _check_no_way_back(task: Task, parents: list[Task]) -> None:
+    """Refuses parents that depend on the task: walks up from them, no further than the tasks above."""
+    todo = list(parents)
+    above: dict[str, Task] = {}
+    while todo:
+        one = todo.pop()
+        if one.id not in above:
+            above[one.id] = one
+            todo.extend(one.gates())
+    if task.id not in above:
+        return
+    nodes = sorted(above.values(), key=lambda one: one.doc["seq"])
+    at = {one.id: position for position, one in enumerate(nodes)}
+    edges = [[at[gate.id] for gate in (parents if one is task else one.gates())] for one in nodes]
+    graph.check_acyclic(edges, list(at))
+
+
+def _labels(specs: Sequence[Doc]) -> list[str]:
+    return [spec.get("id") or spec["name"] for spec in specs]
+
+
+def _resolve(world: World, specs: Sequence[Doc], fresh_ids: Sequence[str]) -> tuple[list[str], list[list[int]]]:
+    """Each task's id, and the positions of the tasks it depends on.
+
+    A dependency names a task by its id or, where the client gave none, by its name.
+    """
+    _check_room(world, len(specs))
+    ids = [spec.get("id") or fresh for spec, fresh in zip(specs, fresh_ids, strict=True)]
+    _check_new_ids(world, ids)
+    by_id = {id: at for at, id in enumerate(ids)}
+    by_name: dict[str, list[int]] = {}
+    for at, spec in enumerate(specs):
+        if not spec.get("id"):
+            by_name.setdefault(spec["name"], []).append(at)
+    parents: list[list[int]] = []
+    for spec, label in zip(specs, _labels(specs), strict=True):
+        deps: list[int] = []
+        for name in spec.get("depends_on") or ():
+            named = [by_id[name]] if name in by_id else by_name.get(name, [])
+            if not named:
+                raise _unknown_dependency(label, name)
+            if len(named) > 1:
+                raise BadRequest(f"task {label} depends on {name}, a name that {len(named)} tasks bear: give them ids",
+                                 "ambiguous_dependency", {"task": label, "dependency": name})  # fmt: skip
+            if named[0] not in deps:
+                deps.append(named[0])
+        parents.append(deps)
+    return ids, parents
+
+
+# --- making
+
+
+def _definitions(ids: list[str], specs: Sequence[Doc], parents: list[list[int]], group: Doc) -> list[Doc]:
+    """The tasks' documents as the client defined them, with ids resolved."""
+    return [
+        {**spec, **group, "id": id, "depends_on": [ids[at] for at in deps]}
+        for id, spec, deps in zip(ids, specs, parents, strict=True)
+    ]
+
+
+def _birth(definition: Doc, seq: int, wall: float) -> Doc:
+    return {**definition, "seq": seq, "state": states.PENDING, "created_at": wall}
+
+
+def _admit(world: World, definition: Doc, group: Group | None) -> Task:
+    task = Task(_birth(definition, world.next_seq(), world.now.wall))
+    world.add_task(task, group)
+    world.keep(task)
+    return task
+
+
+def _admit_group(world: World, table: str, groups: dict[str, Group], doc: Doc) -> Group:
+    if doc["id"] in groups:
+        raise Conflict(f"{table[:-1]} {doc['id']} exists already: choose another id", "duplicate_id")
+    group = Group(table, {**doc, "seq": world.next_seq(), "created_at": world.now.wall})
+    groups[group.id] = group
+    world.keep(group)
+    return group

@@ -1,0 +1,28 @@
+"""Deadlines: a heap of (monotonic second, what, which). Who adds one looks at it again when it is due."""
+
+import heapq
+from collections.abc import Iterator
+
+LEASE = "lease"
+SILENCE = "silence"
+
+
+class Timers:
+    """Every deadline the engine waits for. Moving one later costs nothing until its first time has come."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, str, str]] = []
+        self._count = 0
+
+    def add(self, at: float, what: str, which: str) -> None:
+        self._count += 1
+        heapq.heappush(self._heap, (at, self._count, what, which))
+
+    def next(self) -> float | None:
+        return self._heap[0][0] if self._heap else None
+
+    def due(self, mono: float) -> Iterator[tuple[str, str]]:
+        """What is due, soonest first; each is given once."""
+        while self._heap and self._heap[0][0] <= mono:
+            _, _, what, which = heapq.heappop(self._heap)
+            yield what, which

@@ -1,0 +1,160 @@
+"""The engine's state and the only ways to change a document: write() and move()."""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from hub.core.model import JOBS, PROPLETS, TASKS, WORKFLOWS, Doc, Group, Now, Policy, Proplet, Put, Record, Send, Task
+from hub.core.place import Placer
+from hub.core.timing import Timers
+from shared import states
+from shared.errors import NotFound
+
+R = TypeVar("R", Task, Group, Proplet)
+
+
+class World:
+    """All tasks, groups and proplets, and what the command at hand has changed of them."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.now = Now(0.0, 0.0)
+        self.tasks: dict[str, Task] = {}
+        self.workflows: dict[str, Group] = {}
+        self.jobs: dict[str, Group] = {}
+        self.proplets: dict[str, Proplet] = {}
+        self.placer = Placer()
+        self.timers = Timers()
+        self.last_seq = 0
+        self._puts: dict[tuple[str, str], Put] = {}
+        self._sends: list[Send] = []
+
+    # --- finding
+
+    def task(self, id: str) -> Task:
+        return _found(self.tasks, "task", id)
+
+    def group(self, kind: str, id: str) -> Group:
+        return _found(self.workflows if kind == "workflow" else self.jobs, kind, id)
+
+    def proplet(self, id: str) -> Proplet:
+        return _found(self.proplets, "proplet", id)
+
+    # --- changing
+
+    def write(self, record: Record, changes: Doc) -> None:
+        """Replaces the record's document by one with these fields changed."""
+        record.doc = {**record.doc, **changes}
+        put = self._puts.get((record.table, record.id))
+        if put is None:
+            self._puts[record.table, record.id] = Put(record.table, record.id, record.doc, set(changes))
+        else:
+            put.doc = record.doc
+            if put.changed is not None:
+                put.changed |= changes.keys()
+
+    def keep(self, record: Record) -> None:
+        """Has a new record's whole document written."""
+        self._puts[record.table, record.id] = Put(record.table, record.id, record.doc, None)
+
+    def forget(self, table: str, id: str) -> None:
+        self._puts[table, id] = Put(table, id, None, None)
+
+    def move(self, task: Task, state: int, changes: Doc) -> None:
+        """Takes a task to another state; the only place where a task's state changes."""
+        before = task.state
+        if not states.legal(before, state):
+            raise AssertionError(f"task {task.id} may not go from {states.NAMES[before]} to {states.NAMES[state]}")
+        if task.group is not None:
+            task.group.counts[before] -= 1
+            task.group.counts[state] += 1
+        self.write(task, {"state": state, "updated_at": self.now.wall, **changes})
+
+    def enqueue(self, task: Task) -> None:
+        """Has a Pending task wait for a proplet."""
+        if not task.ticket:
+            self.placer.push(task)
+            if task.group is not None:
+                task.group.queued += 1
+            self.write(task, {"queued_at": self.now.wall})
+
+    def dequeue(self, task: Task) -> None:
+        """Tells that a task waits for a proplet no more, if it did."""
+        if task.ticket:
+            self.placer.remove(task)
+            self.unqueued(task)
+
+    def unqueued(self, task: Task) -> None:
+        """Keeps the books on a task that the placer has taken out of its queue."""
+        if task.group is not None:
+            task.group.queued -= 1
+        self.write(task, {"queued_at": None})
+
+    def send(self, device: str, kind: str, fields: Doc) -> None:
+        self._sends.append(Send(device, kind, fields))
+
+    def next_seq(self) -> int:
+        self.last_seq += 1
+        return self.last_seq
+
+    def take(self) -> tuple[list[Put], list[Send]]:
+        """What has changed since the last call, and what devices must hear of it."""
+        puts, self._puts = list(self._puts.values()), {}
+        sends, self._sends = self._sends, []
+        return puts, sends
+
+    # --- links between records
+
+    def add_task(self, task: Task, group: Group | None) -> None:
+        self.tasks[task.id] = task
+        task.group = group
+        if group is not None:
+            group.tasks[task.id] = task
+            group.counts[task.state] += 1
+
+    def drop_task(self, task: Task) -> None:
+        del self.tasks[task.id]
+        for parent in task.gates():
+            del parent.children[task.id]
+        if task.group is not None:
+            del task.group.tasks[task.id]
+            task.group.counts[task.state] -= 1
+        self.forget(TASKS, task.id)
+
+
+def link(task: Task, parents: Iterable[Task], previous: Task | None = None) -> None:
+    """Makes the task wait for others."""
+    task.parents = list(parents)
+    task.previous = previous
+    for parent in task.gates():
+        parent.children[task.id] = task
+    task.waiting = unsettled(task)
+
+
+def unsettled(task: Task) -> int:
+    """How many of the tasks it waits for have not settled."""
+    return sum(1 for parent in task.gates() if parent.state not in states.SETTLED)
+
+
+def load(world: World, tables: dict[str, dict[str, Doc]]) -> None:
+    """Rebuilds everything from the documents of the store. Documents stay the store's own objects."""
+    for table, groups in ((WORKFLOWS, world.workflows), (JOBS, world.jobs)):
+        for doc in tables.get(table, {}).values():
+            groups[doc["id"]] = Group(table, doc)
+    for doc in tables.get(PROPLETS, {}).values():
+        world.proplets[doc["id"]] = Proplet(doc)
+    docs = sorted(tables.get(TASKS, {}).values(), key=lambda doc: doc["seq"])
+    for doc in docs:
+        group = world.workflows.get(doc.get("workflow_id") or "") or world.jobs.get(doc.get("job_id") or "")
+        world.add_task(Task(doc), group)
+    for doc in docs:
+        task = world.tasks[doc["id"]]
+        previous = doc.get("after")
+        link(task, (world.tasks[id] for id in doc.get("depends_on") or ()), previous and world.tasks[previous])
+    world.last_seq = max((doc["seq"] for table in tables.values() for doc in table.values() if "seq" in doc), default=0)
+
+
+def _found(table: dict[str, R], kind: str, id: str) -> R:
+    try:
+        return table[id]
+    except KeyError:
+        raise NotFound(f"{kind} {id} does not exist", f"unknown_{kind}") from None

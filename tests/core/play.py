@@ -1,0 +1,114 @@
+"""A stage for the engine: a clock that the test moves, a store that is a dictionary, devices that are names."""
+
+from typing import Any
+
+from hub.core import commands
+from hub.core.checks import violations
+from hub.core.engine import Engine
+from hub.core.model import Doc, Now, Policy, Send, Task
+from shared import states
+
+MODULE = "a" * 64
+
+
+def spec(name: str, depends_on: list[str] | None = None, **more: Any) -> Doc:
+    doc: Doc = {"id": name, "name": name, "module": MODULE, "module_size": 41, **more}
+    return doc | {"depends_on": depends_on} if depends_on else doc
+
+
+class Play:
+    """Engine.apply with time, and the invariants checked after each command."""
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self.policy = policy or Policy()
+        self.engine = Engine(self.policy)
+        self.mono = 1000.0
+        self.tables: dict[str, dict[str, Doc]] = {}
+        self.sent: list[Send] = []
+
+    def do(self, command: Any) -> Any:
+        outcome = self.engine.apply(Now(self.mono, 1.7e9 + self.mono), command)
+        self._keep(outcome)
+        return outcome.reply
+
+    def _keep(self, outcome: Any) -> None:
+        for put in outcome.puts:
+            docs = self.tables.setdefault(put.table, {})
+            if put.doc is None:
+                docs.pop(put.id, None)
+            elif put.changed is None:
+                docs[put.id] = put.doc
+            else:
+                docs[put.id] = {**docs[put.id], **{key: put.doc[key] for key in put.changed}}
+        self.sent += outcome.sends
+        assert violations(self.engine) == []
+
+    def restart(self) -> None:
+        """kill -9 of the hub: all that is left is what was kept."""
+        self.engine = Engine(self.policy)
+        self._keep(self.engine.load(Now(self.mono, 1.7e9 + self.mono), self.tables))
+
+    # --- people
+
+    def workflow(self, *specs: Doc, start: bool = True) -> None:
+        self.do(commands.CreateWorkflow("wf", "wf", list(specs), [f"fresh-{at}" for at in range(len(specs))]))
+        if start:
+            self.do(commands.Start("workflow", "wf"))
+
+    def job(self, mode: str, *specs: Doc, start: bool = True) -> None:
+        self.do(commands.CreateJob("job", "job", mode, list(specs), [f"fresh-{at}" for at in range(len(specs))]))
+        if start:
+            self.do(commands.Start("job", "job"))
+
+    def task(self, name: str, start: bool = True, **more: Any) -> None:
+        self.do(commands.CreateTask(spec(name, **more), f"fresh-{name}"))
+        if start:
+            self.do(commands.Start("task", name))
+
+    # --- devices
+
+    def join(self, device: str, slots: int = 4, boot: str = "boot", running: Any = (), outbox: Any = ()) -> None:
+        self.do(commands.Connected(device))
+        self.do(commands.Hello(device, {
+            "proto": 1, "boot": boot, "agent": "0", "runtime": "test", "caps": {}, "mem_free": 1, "mem_total": 1,
+            "slots": slots, "running": running, "outbox": outbox,
+        }))  # fmt: skip
+
+    def beat(self, device: str, *running: tuple[str, int]) -> None:
+        fields = {"boot": "boot", "seq": 1, "mem_free": 1, "uptime_s": 1, "running": list(running)}
+        self.do(commands.Beat(device, fields))
+
+    def take(self, kind: str) -> list[Send]:
+        """The messages of this kind since the last look at it."""
+        taken = [send for send in self.sent if send.kind == kind]
+        self.sent = [send for send in self.sent if send.kind != kind]
+        return taken
+
+    def starts(self) -> list[str]:
+        return [send.fields["task"] for send in self.take("start")]
+
+    def begin(self, name: str) -> None:
+        task = self.at(name)
+        self.do(commands.Started(task.doc["proplet_id"], name, task.attempt))
+
+    def end(self, name: str, ok: bool = True, outputs: Any = (30,), code: str = "trap_div0") -> None:
+        task = self.at(name)
+        fields: Doc = {"ok": ok}
+        fields |= {"outputs": list(outputs), "text": "30\n"} if ok else {"error": {"code": code, "message": "no"}}
+        self.do(commands.Result(task.doc["proplet_id"], name, task.attempt, fields))
+
+    # --- looking
+
+    def at(self, name: str) -> Task:
+        return self.engine.world.tasks[name]
+
+    def states(self, *names: str) -> list[str]:
+        return [states.NAMES[self.at(name).state] for name in names]
+
+    def pass_time(self, seconds: float) -> None:
+        """Ticks at every deadline on the way, as the runtime does."""
+        end = self.mono + seconds
+        while (due := self.engine.next_deadline()) is not None and due <= end:
+            self.mono = max(self.mono, due)
+            self.do(commands.Tick())
+        self.mono = end

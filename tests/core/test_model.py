@@ -1,0 +1,103 @@
+"""Random graphs, outcomes, stops and restarts of the hub, against a small independent model of the truth table."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hub.core import commands
+from shared import states
+from tests.core.play import Play, spec
+
+RUN_IF = st.sampled_from([None, "success", "failure"])
+
+
+@st.composite
+def graphs(draw):
+    """Tasks in topological order: (parents, run_if, whether it will succeed)."""
+    count = draw(st.integers(1, 12))
+    return [
+        (draw(st.sets(st.integers(0, at - 1), max_size=3)) if at else set(), draw(RUN_IF), draw(st.booleans()))
+        for at in range(count)
+    ]
+
+
+def expected(graph) -> list[int]:
+    """The end states by the words of the contract, with no engine."""
+    ends: list[int] = []
+    for parents, run_if, succeeds in graph:
+        ends_of_parents = [ends[at] for at in parents]
+        if not parents:
+            runs = True
+        elif run_if == "failure":
+            runs = states.FAILED in ends_of_parents
+        else:
+            runs = all(end == states.COMPLETED for end in ends_of_parents)
+        ends.append((states.COMPLETED if succeeds else states.FAILED) if runs else states.SKIPPED)
+    return ends
+
+
+def specs(graph):
+    return [
+        spec(f"t{at}", [f"t{parent}" for parent in sorted(parents)], **({"run_if": run_if} if run_if else {}))
+        for at, (parents, run_if, _) in enumerate(graph)
+    ]
+
+
+@settings(max_examples=300, deadline=None)
+@given(graphs(), st.randoms(use_true_random=False), st.integers(0, 2))
+def test_every_graph_ends_as_the_truth_table_says_through_losses_and_restarts(graph, random, trouble):
+    play = Play()
+    play.join("d1", slots=2)
+    play.join("d2", slots=2)
+    play.workflow(*specs(graph))
+    for _ in range(200):
+        running = [task for task in play.engine.world.tasks.values() if task.state in states.ACTIVE]
+        if not running:
+            break
+        task = random.choice(running)
+        fate = random.randrange(10)
+        if fate < trouble and not task.doc.get("losses"):
+            play.join(task.doc["proplet_id"], boot=f"boot-{random.random()}")
+        elif fate < 2 * trouble:
+            play.restart()
+            play.join("d1", slots=2, running=on(play, "d1"))
+            play.join("d2", slots=2, running=on(play, "d2"))
+        else:
+            if random.random() < 0.5:
+                play.begin(task.id)
+            play.end(task.id, ok=graph[int(task.id[1:])][2])
+    ends = [play.at(f"t{at}").state for at in range(len(graph))]
+    assert ends == expected(graph)
+
+
+def on(play: Play, device: str) -> list[tuple[str, int]]:
+    return [(task.id, task.attempt) for task in play.engine.world.proplets[device].running.values()]
+
+
+@settings(max_examples=150, deadline=None)
+@given(graphs(), st.randoms(use_true_random=False))
+def test_stops_leave_nothing_in_limbo_and_a_start_goes_on_to_the_end(graph, random):
+    play = Play()
+    play.join("d1", slots=3)
+    play.workflow(*specs(graph))
+    group = play.engine.world.workflows["wf"]
+    for _ in range(random.randrange(4)):
+        tasks = [task for task in group.tasks.values() if task.state not in states.ENDED]
+        if tasks:
+            play.do(commands.Stop("task", random.choice(tasks).id))
+        finish(play, graph, random.randrange(3))
+    if group.state not in states.ENDED:
+        play.do(commands.Stop("workflow", "wf"))
+    finish(play, graph, 100)
+    assert not group.active
+    while any(task.state == states.INTERRUPTED for task in group.tasks.values()):
+        play.do(commands.Start("workflow", "wf"))
+        finish(play, graph, 100)
+    assert [play.at(f"t{at}").state for at in range(len(graph))] == expected(graph)
+
+
+def finish(play: Play, graph, count: int) -> None:
+    for _ in range(count):
+        running = [task for task in play.engine.world.tasks.values() if task.state in states.ACTIVE]
+        if not running:
+            return
+        play.end(running[0].id, ok=graph[int(running[0].id[1:])][2])

@@ -1,0 +1,100 @@
+"""Which task goes next, and which proplet takes it."""
+
+from hub.core import commands
+from tests.core.play import Play, spec
+
+
+def test_the_round_goes_over_all_proplets_in_turn():
+    play = Play()
+    for device in ("a", "b", "c"):
+        play.join(device)
+    for at in range(6):
+        play.task(f"t{at}")
+    assert [send.device for send in play.take("start")] == ["a", "b", "c", "a", "b", "c"]
+
+
+def test_a_higher_priority_goes_first_and_equals_go_in_the_order_of_creation():
+    play = Play()
+    for name, priority in (("low", 10), ("first", 50), ("second", 50), ("urgent", 90)):
+        play.task(name, priority=priority)
+    play.join("d1", slots=1)
+    order = play.starts()
+    for _ in range(3):
+        play.end(order[-1])
+        order += play.starts()
+    assert order == ["urgent", "first", "second", "low"]
+
+
+def test_priority_never_beats_a_dependency():
+    play = Play()
+    play.workflow(spec("a", priority=10), spec("b", ["a"], priority=100))
+    play.join("d1", slots=1)
+    assert play.starts() == ["a"]
+
+
+def test_a_start_without_a_proplet_waits_until_one_appears():
+    play = Play()
+    play.task("a")
+    assert play.engine.pending_reason(play.at("a")) == "no proplet is alive"
+    play.join("d1")
+    assert play.starts() == ["a"]
+
+
+def test_a_pinned_task_waits_for_its_proplet_and_keeps_nobody_else_waiting():
+    play = Play()
+    play.join("d1", slots=1)
+    play.task("pinned", pinned_to="d2", priority=100)
+    play.task("free")
+    assert play.starts() == ["free"]
+    assert play.engine.pending_reason(play.at("pinned")) == "proplet d2 has never been seen"
+    play.join("d2")
+    assert [(send.device, send.fields["task"]) for send in play.take("start")] == [("d2", "pinned")]
+
+
+def test_a_pinned_task_of_higher_priority_gets_the_slot_of_its_proplet_first():
+    play = Play()
+    play.task("free", priority=50)
+    play.task("pinned", pinned_to="d1", priority=60)
+    play.join("d1", slots=1)
+    assert play.starts() == ["pinned"]
+    assert play.engine.pending_reason(play.at("free")) == "every proplet is busy"
+    play.end("pinned")
+    assert play.starts() == ["free"]
+
+
+def test_no_more_tasks_than_slots_run_on_a_proplet():
+    play = Play()
+    play.join("d1", slots=2)
+    for at in range(3):
+        play.task(f"t{at}")
+    assert play.starts() == ["t0", "t1"]
+    play.end("t1")
+    assert play.starts() == ["t2"]
+
+
+def test_nothing_goes_to_a_proplet_that_has_left_or_has_not_said_hello():
+    play = Play()
+    play.do(commands.Connected("new"))
+    play.join("gone")
+    play.do(commands.Disconnected("gone"))
+    play.task("a")
+    assert play.starts() == []
+
+
+def test_a_proplet_that_is_connected_and_silent_gets_nothing_after_its_lease():
+    play = Play()
+    play.join("d1")
+    play.pass_time(31)
+    play.task("a")
+    assert play.starts() == []
+    play.beat("d1")
+    assert play.starts() == ["a"]
+
+
+def test_stopping_a_queued_task_takes_it_out_of_the_queue():
+    play = Play()
+    play.task("a")
+    play.do(commands.Stop("task", "a"))
+    play.join("d1")
+    assert play.starts() == []
+    assert play.states("a") == ["Interrupted"]
