@@ -1,0 +1,1 @@
+"""The hub: REST API, MQTT broker, store and scheduler in one process."""

@@ -1,0 +1,1 @@
+"""The REST API: one module a noun. It parses, asks the runtime, and prints; it decides nothing."""

@@ -65,7 +65,7 @@ def _start_fields(world: World, task: Task) -> Doc:
     fields = {
         "task": task.id,
         "module": doc["module"],
-        "size": doc.get("module_size", 0),
+        "size": world.modules[doc["module"]]["size_bytes"],
         "name": doc["name"],
         "function": doc.get("function"),
         "abi": doc.get("abi"),

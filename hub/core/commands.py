@@ -41,10 +41,18 @@ class UpdateTask:
 
 
 @dataclass(slots=True)
+class AddModule:
+    """doc: what was inspected of a module (hub.modules), its sha256 as `id`; its bytes are stored already."""
+
+    doc: Doc
+
+
+@dataclass(slots=True)
 class AttachModule:
+    """Gives a task the module with this sha256, which must have been added."""
+
     id: str
     module: str
-    size: int
 
 
 @dataclass(slots=True)
@@ -138,6 +146,7 @@ Command = (
     | CreateWorkflow
     | CreateJob
     | UpdateTask
+    | AddModule
     | AttachModule
     | Start
     | Stop

@@ -23,6 +23,7 @@ class Engine:
             commands.CreateWorkflow: submit.create_workflow,
             commands.CreateJob: submit.create_job,
             commands.UpdateTask: submit.update_task,
+            commands.AddModule: submit.add_module,
             commands.AttachModule: submit.attach_module,
             commands.Delete: submit.delete,
             commands.Start: flow.start,

@@ -16,6 +16,7 @@ TASKS = "tasks"
 WORKFLOWS = "workflows"
 JOBS = "jobs"
 PROPLETS = "proplets"
+MODULES = "modules"
 META = "meta"
 
 # The attempts that a task's document lists.

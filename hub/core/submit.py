@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 from hub.core import graph
-from hub.core.commands import AttachModule, CreateJob, CreateTask, CreateWorkflow, Delete, UpdateTask
+from hub.core.commands import AddModule, AttachModule, CreateJob, CreateTask, CreateWorkflow, Delete, UpdateTask
 from hub.core.model import JOBS, PROPLETS, WORKFLOWS, Doc, Group, Task
 from hub.core.world import World, link
 from shared import states
-from shared.errors import BadRequest, Conflict, TooMany
+from shared.errors import BadRequest, Conflict, NotFound, TooMany
 
 PARALLEL, SEQUENTIAL, CONFIGURABLE = "parallel", "sequential", "configurable"
 MODES = (PARALLEL, SEQUENTIAL, CONFIGURABLE)
@@ -86,6 +86,15 @@ def update_task(world: World, command: UpdateTask) -> Task:
     return task
 
 
+def add_module(world: World, command: AddModule) -> Doc:
+    """The module's document: the one that is there, when these bytes were added before."""
+    known = world.modules.get(command.doc["id"])
+    if known is None:
+        known = {**command.doc, "created_at": world.now.wall}
+        world.keep_module(known)
+    return known
+
+
 def attach_module(world: World, command: AttachModule) -> Task:
     task = world.task(command.id)
     if (
@@ -96,8 +105,9 @@ def attach_module(world: World, command: AttachModule) -> Task:
         _check_job(task, "given another module")
     if task.state in states.ACTIVE:
         raise Conflict(f"task {task.id} runs: upload its module before it starts or after it has ended", "task_runs")
-    changes = {"module": command.module, "module_size": command.size, "updated_at": world.now.wall}
-    world.write(task, changes)
+    if command.module not in world.modules:
+        raise NotFound(f"module {command.module} is not in the store: upload it", "unknown_module")
+    world.write(task, {"module": command.module, "updated_at": world.now.wall})
     return task
 
 

@@ -3,7 +3,22 @@
 from collections.abc import Iterable
 from typing import TypeVar
 
-from hub.core.model import JOBS, PROPLETS, TASKS, WORKFLOWS, Doc, Group, Now, Policy, Proplet, Put, Record, Send, Task
+from hub.core.model import (
+    JOBS,
+    MODULES,
+    PROPLETS,
+    TASKS,
+    WORKFLOWS,
+    Doc,
+    Group,
+    Now,
+    Policy,
+    Proplet,
+    Put,
+    Record,
+    Send,
+    Task,
+)
 from hub.core.place import Placer
 from hub.core.timing import Timers
 from shared import states
@@ -22,11 +37,14 @@ class World:
         self.workflows: dict[str, Group] = {}
         self.jobs: dict[str, Group] = {}
         self.proplets: dict[str, Proplet] = {}
+        self.modules: dict[str, Doc] = {}
         self.placer = Placer()
         self.timers = Timers()
         self.last_seq = 0
         self._puts: dict[tuple[str, str], Put] = {}
         self._sends: list[Send] = []
+        # Groups whose counts have changed, so that their state may have.
+        self._touched: dict[str, Group] = {}
 
     # --- finding
 
@@ -56,6 +74,10 @@ class World:
         """Has a new record's whole document written."""
         self._puts[record.table, record.id] = Put(record.table, record.id, record.doc, None)
 
+    def keep_module(self, doc: Doc) -> None:
+        self.modules[doc["id"]] = doc
+        self._puts[MODULES, doc["id"]] = Put(MODULES, doc["id"], doc, None)
+
     def forget(self, table: str, id: str) -> None:
         self._puts[table, id] = Put(table, id, None, None)
 
@@ -67,6 +89,7 @@ class World:
         if task.group is not None:
             task.group.counts[before] -= 1
             task.group.counts[state] += 1
+            self._touched[task.group.id] = task.group
         self.write(task, {"state": state, "updated_at": self.now.wall, **changes})
 
     def enqueue(self, task: Task) -> None:
@@ -75,6 +98,7 @@ class World:
             self.placer.push(task)
             if task.group is not None:
                 task.group.queued += 1
+                self._touched[task.group.id] = task.group
             self.write(task, {"queued_at": self.now.wall})
 
     def dequeue(self, task: Task) -> None:
@@ -87,6 +111,7 @@ class World:
         """Keeps the books on a task that the placer has taken out of its queue."""
         if task.group is not None:
             task.group.queued -= 1
+            self._touched[task.group.id] = task.group
         self.write(task, {"queued_at": None})
 
     def send(self, device: str, kind: str, fields: Doc) -> None:
@@ -98,6 +123,10 @@ class World:
 
     def take(self) -> tuple[list[Put], list[Send]]:
         """What has changed since the last call, and what devices must hear of it."""
+        for group in self._touched.values():
+            if group.state != group.doc.get("state"):
+                self.write(group, {"state": group.state})
+        self._touched.clear()
         puts, self._puts = list(self._puts.values()), {}
         sends, self._sends = self._sends, []
         return puts, sends
@@ -142,6 +171,7 @@ def load(world: World, tables: dict[str, dict[str, Doc]]) -> None:
             groups[doc["id"]] = Group(table, doc)
     for doc in tables.get(PROPLETS, {}).values():
         world.proplets[doc["id"]] = Proplet(doc)
+    world.modules.update(tables.get(MODULES, {}))
     docs = sorted(tables.get(TASKS, {}).values(), key=lambda doc: doc["seq"])
     for doc in docs:
         group = world.workflows.get(doc.get("workflow_id") or "") or world.jobs.get(doc.get("job_id") or "")

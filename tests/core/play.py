@@ -12,7 +12,7 @@ MODULE = "a" * 64
 
 
 def spec(name: str, depends_on: list[str] | None = None, **more: Any) -> Doc:
-    doc: Doc = {"id": name, "name": name, "module": MODULE, "module_size": 41, **more}
+    doc: Doc = {"id": name, "name": name, "module": MODULE, **more}
     return doc | {"depends_on": depends_on} if depends_on else doc
 
 
@@ -25,6 +25,7 @@ class Play:
         self.mono = 1000.0
         self.tables: dict[str, dict[str, Doc]] = {}
         self.sent: list[Send] = []
+        self.do(commands.AddModule({"id": MODULE, "size_bytes": 41}))
 
     def do(self, command: Any) -> Any:
         outcome = self.engine.apply(Now(self.mono, 1.7e9 + self.mono), command)

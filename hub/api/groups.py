@@ -1,0 +1,157 @@
+"""/jobs and /workflows, which differ in how they are made and are alike in everything else."""
+
+from uuid import uuid4
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hub.api import params
+from hub.api.answers import answer, nothing, runtime_of
+from hub.api.bodies import JobIn, StopIn, TaskIn, WorkflowIn, check_id, module_bytes, read, tasks_of
+from hub.api.modules import take_module
+from hub.api.tasks import finishes, stop_command
+from hub.api.views import group_view, task_view
+from hub.core import commands, graph
+from hub.core.model import Doc, Group, Task
+from hub.core.submit import PARALLEL
+from hub.runtime import Runtime
+from shared import states
+from shared.errors import BadRequest
+
+_STATUS = {"pending": (0,), "running": (1, 2), "completed": (3,), "failed": (4, 6)}
+
+
+async def create_workflow(request: Request) -> Response:
+    """With ?dry_run=true it is checked and planned, and nothing is stored."""
+    runtime = runtime_of(request)
+    dry_run = params.flag(request, "dry_run")
+    body = await read(request, WorkflowIn)
+    id = check_id("workflow_id", body.workflow_id) if body.workflow_id else str(uuid4())
+    specs = await _specs(runtime, body.tasks, tasks_of(body), dry_run)
+    command = commands.CreateWorkflow(id, body.name or "", specs, _fresh_ids(specs), dry_run)
+    group, tasks = await runtime.do(command)
+    view = {"workflow_id": id, "name": group.doc["name"], "tasks": [task_view(runtime, task.doc) for task in tasks]}
+    if dry_run:
+        return answer({**view, "steps": _steps(tasks)})
+    return answer(view, 201, f"/workflows/{id}")
+
+
+async def create_job(request: Request) -> Response:
+    runtime = runtime_of(request)
+    body = await read(request, JobIn)
+    id = check_id("job_id", body.job_id) if body.job_id else str(uuid4())
+    mode = body.execution_mode or PARALLEL
+    specs = await _specs(runtime, body.tasks, tasks_of(body), False)
+    _, tasks = await runtime.do(commands.CreateJob(id, body.name or "", mode, specs, _fresh_ids(specs)))
+    return answer({"job_id": id, "tasks": [task_view(runtime, task.doc) for task in tasks]}, 201, f"/jobs/{id}")
+
+
+async def _specs(runtime: Runtime, tasks: list[TaskIn], specs: list[Doc], dry_run: bool) -> list[Doc]:
+    """The definitions, each with the module that its `file` carries."""
+    for task, spec in zip(tasks, specs, strict=True):
+        if task.file:
+            data = module_bytes(task.file)
+            if not dry_run:
+                spec["module"] = await take_module(runtime, data)
+    return specs
+
+
+def _fresh_ids(specs: list[Doc]) -> list[str]:
+    return ["" if spec.get("id") else str(uuid4()) for spec in specs]
+
+
+def _steps(tasks: list[Task]) -> list[Doc]:
+    """Which tasks may run together: [{"level": 0, "nodes": ["a"]}, ...]"""
+    at = {task.id: position for position, task in enumerate(tasks)}
+    levels = graph.levels([[at[id] for id in task.doc.get("depends_on") or ()] for task in tasks]) or []
+    steps: list[Doc] = [{"level": level, "nodes": []} for level in range(max(levels, default=-1) + 1)]
+    for task, level in zip(tasks, levels, strict=True):
+        steps[level]["nodes"].append(task.id)
+    return steps
+
+
+async def list_jobs(request: Request) -> Response:
+    """Newest first."""
+    runtime = runtime_of(request)
+    return _page(request, "jobs", list(reversed(runtime.engine.world.jobs.values())))
+
+
+async def list_workflows(request: Request) -> Response:
+    """Oldest first."""
+    runtime = runtime_of(request)
+    return _page(request, "workflows", list(runtime.engine.world.workflows.values()))
+
+
+def _page(request: Request, name: str, groups: list[Group]) -> Response:
+    status = params.choice(request, "status", _STATUS)
+    if status is not None:
+        groups = [group for group in groups if group.state in _STATUS[status]]
+    frame, shown = params.cut(request, name, groups, len(groups))
+    return answer({**frame, name: [group_view(runtime_of(request), group) for group in shown]})
+
+
+def _group(request: Request, kind: str) -> Group:
+    return runtime_of(request).engine.world.group(kind, request.path_params["id"])
+
+
+async def get_job(request: Request) -> Response:
+    return answer(group_view(runtime_of(request), _group(request, "job")))
+
+
+async def get_workflow(request: Request) -> Response:
+    group = _group(request, "workflow")
+    counts = {states.NAMES[state].lower(): count for state, count in enumerate(group.counts)}
+    return answer({**group_view(runtime_of(request), group), "counts": counts})
+
+
+async def start_job(request: Request) -> Response:
+    id = request.path_params["id"]
+    await runtime_of(request).do(commands.Start("job", id))
+    return answer({"job_id": id, "message": "job started"})
+
+
+async def stop_job(request: Request) -> Response:
+    id = request.path_params["id"]
+    await runtime_of(request).do(await stop_command(request, "job", id))
+    return answer({"job_id": id, "message": "job stopped"})
+
+
+async def start_workflow(request: Request) -> Response:
+    id = request.path_params["id"]
+    await runtime_of(request).do(commands.Start("workflow", id))
+    return answer({"workflow_id": id, "message": "workflow started"})
+
+
+async def stop_workflow(request: Request) -> Response:
+    id = request.path_params["id"]
+    await runtime_of(request).do(await stop_command(request, "workflow", id))
+    return answer({"workflow_id": id, "message": "workflow stopped"})
+
+
+async def delete_workflow(request: Request) -> Response:
+    await runtime_of(request).do(commands.Delete("workflow", request.path_params["id"]))
+    return nothing()
+
+
+async def refuse_change(request: Request) -> Response:
+    _group(request, "job")
+    raise BadRequest(
+        "jobs are immutable, so that every run can be traced to its definition: create a new job", "method_not_allowed"
+    )
+
+
+async def stop_many(request: Request) -> Response:
+    """POST /stop: one workflow, one job, or all that waits or runs."""
+    body = await read(request, StopIn)
+    chosen = [bool(body.workflow_id), bool(body.job_id), body.all]
+    if sum(chosen) != 1:
+        raise BadRequest('name what to stop: {"workflow_id": ...}, {"job_id": ...} or {"all": true}', "bad_body")
+    finish = finishes(body)
+    command: commands.Stop | commands.StopAll
+    if body.all:
+        command = commands.StopAll(body.error_message, finish)
+    elif body.workflow_id:
+        command = commands.Stop("workflow", body.workflow_id, body.error_message, finish)
+    else:
+        command = commands.Stop("job", body.job_id or "", body.error_message, finish)
+    return answer({"stopped": await runtime_of(request).do(command)})

@@ -1,0 +1,133 @@
+"""/tasks"""
+
+from collections.abc import Iterable
+from uuid import uuid4
+
+from starlette.requests import Request
+from starlette.responses import Response
+from tinydb import Query
+
+from hub.api import params
+from hub.api.answers import answer, nothing, runtime_of
+from hub.api.bodies import StopIn, TaskIn, definition, module_bytes, new_task, read
+from hub.api.modules import take_module, uploaded
+from hub.api.views import attempt_view, task_view
+from hub.core import commands
+from hub.core.model import TASKS, Doc, Task
+from shared.errors import BadRequest
+
+
+async def create_task(request: Request) -> Response:
+    runtime = runtime_of(request)
+    body = await read(request, TaskIn)
+    spec = new_task(body)
+    if body.file:
+        spec["module"] = await take_module(runtime, module_bytes(body.file))
+    task: Task = await runtime.do(commands.CreateTask(spec, str(uuid4())))
+    return answer(task_view(runtime, task.doc), 201, f"/tasks/{task.id}")
+
+
+# filter in the query string: field of the document
+_FILTERS = {"workflow_id": "workflow_id", "job_id": "job_id", "parent_id": "parent_id", "user_id": "user_id",
+            "name": "name", "proplet_id": "proplet_id"}  # fmt: skip
+
+
+async def list_tasks(request: Request) -> Response:
+    """Oldest first. Without a filter a page costs what it shows, whatever the number of tasks."""
+    runtime = runtime_of(request)
+    condition = _condition(request)
+    docs: Iterable[Doc]
+    if condition is None:
+        tasks = runtime.engine.world.tasks
+        docs, total = (task.doc for task in tasks.values()), len(tasks)
+    else:
+        found = runtime.database.table(TASKS).search(condition)
+        docs, total = found, len(found)
+    frame, shown = params.cut(request, "tasks", docs, total)
+    full = request.query_params.get("file") == "full"
+    return answer({**frame, "tasks": [task_view(runtime, doc, full) for doc in shown]})
+
+
+def _condition(request: Request) -> "Query | None":
+    """The filters as a TinyDB query."""
+    parts = [Query()[field] == request.query_params[name] for name, field in _FILTERS.items()
+             if name in request.query_params]  # fmt: skip
+    if "state" in request.query_params:
+        parts.append(Query().state == params.state_filter(request.query_params["state"]))
+    for key, value in (params.metadata_filter(request) or {}).items():
+        parts.append(Query().metadata[key] == value)
+    whole = None
+    for part in parts:
+        whole = part if whole is None else whole & part
+    return whole
+
+
+def _task(request: Request) -> Task:
+    return runtime_of(request).engine.world.task(request.path_params["id"])
+
+
+async def get_task(request: Request) -> Response:
+    full = request.query_params.get("file") == "full"
+    return answer(task_view(runtime_of(request), _task(request).doc, full))
+
+
+async def update_task(request: Request) -> Response:
+    """Only the fields sent change; "" and zero times mean unchanged."""
+    runtime, id = runtime_of(request), request.path_params["id"]
+    body = await read(request, TaskIn)
+    runtime.engine.world.task(id)
+    fields = definition(body)
+    if "workflow_id" in fields:
+        raise BadRequest("workflow_id does not change: create the task in the workflow", "bad_workflow_id")
+    if body.file:
+        module = await take_module(runtime, module_bytes(body.file))
+        await runtime.do(commands.AttachModule(id, module))
+    task: Task = await runtime.do(commands.UpdateTask(id, fields))
+    return answer(task_view(runtime, task.doc))
+
+
+async def upload_module(request: Request) -> Response:
+    runtime = runtime_of(request)
+    id = _task(request).id
+    module = await take_module(runtime, await uploaded(request))
+    task: Task = await runtime.do(commands.AttachModule(id, module))
+    return answer(task_view(runtime, task.doc))
+
+
+async def delete_task(request: Request) -> Response:
+    await runtime_of(request).do(commands.Delete("task", request.path_params["id"]))
+    return nothing()
+
+
+async def start_task(request: Request) -> Response:
+    await runtime_of(request).do(commands.Start("task", request.path_params["id"]))
+    return answer({"started": True})
+
+
+async def stop_task(request: Request) -> Response:
+    command = await stop_command(request, "task", request.path_params["id"])
+    await runtime_of(request).do(command)
+    return answer({"stopped": True})
+
+
+async def stop_command(request: Request, kind: str, id: str) -> commands.Stop:
+    """A Stop out of the body that every stop route takes and none needs."""
+    body = await read(request, StopIn, empty=StopIn())
+    return commands.Stop(kind, id, body.error_message, finishes(body))
+
+
+def finishes(body: StopIn) -> bool:
+    if body.running not in ("stop", "finish"):
+        raise BadRequest("running must be stop or finish", "bad_running")
+    return body.running == "finish"
+
+
+async def task_results(request: Request) -> Response:
+    doc = _task(request).doc
+    return answer({"results": doc.get("results"), "outputs": doc.get("outputs")})
+
+
+async def task_attempts(request: Request) -> Response:
+    attempts = _task(request).doc.get("attempts") or []
+    frame, shown = params.cut(request, "attempts", attempts, len(attempts))
+    return answer({**frame, "attempts": [attempt_view(attempt) for attempt in shown]})

@@ -1,0 +1,129 @@
+"""What goes out: documents as rest.md prints them."""
+
+import base64
+from datetime import UTC, datetime
+from typing import Any
+
+from hub.core.engine import group_times
+from hub.core.model import JOBS, Doc, Group, Proplet
+from hub.runtime import Runtime
+from shared import states
+
+ZERO_TIME = "0001-01-01T00:00:00Z"
+# Up to here an answer carries the module itself.
+FILE_SHOWN = 4096
+# Absent when empty, in the order of print.
+_OPTIONAL = ("image_url", "function", "abi", "inputs", "env", "depends_on", "run_if", "parent_id", "workflow_id",
+             "job_id", "user_id", "results", "outputs", "stdout", "exit_code", "duration_ms", "error", "error_info",
+             "metadata", "origin", "stopping")  # fmt: skip
+
+
+def time_text(wall: float | None) -> str:
+    """RFC 3339 in UTC, fractional unless the second is whole; the zero time for what has not come."""
+    if not wall:
+        return ZERO_TIME
+    text = datetime.fromtimestamp(wall, UTC).isoformat()
+    return text.replace("+00:00", "Z")
+
+
+def task_view(runtime: Runtime, doc: Doc, full_file: bool = False) -> Doc:
+    state = doc["state"]
+    view: Doc = {
+        "id": doc["id"],
+        "name": doc["name"],
+        "kind": doc.get("kind", "standard"),
+        "state": state,
+        "state_name": states.NAMES[state],
+        "priority": doc.get("priority", 50),
+        "cli_args": doc.get("cli_args"),
+        "daemon": doc.get("daemon", False),
+        "encrypted": False,
+        **{key: doc[key] for key in _OPTIONAL if doc.get(key) is not None and doc[key] != []},
+        **_file(runtime, doc.get("module"), full_file),
+        "start_time": time_text(doc.get("start_time")),
+        "finish_time": time_text(doc.get("finish_time")),
+        "created_at": time_text(doc["created_at"]),
+        "updated_at": time_text(doc.get("updated_at")),
+        "next_run": time_text(doc.get("next_run")),
+    }
+    proplet = doc.get("proplet_id") or doc.get("pinned_to")
+    if proplet:
+        view["proplet_id"] = proplet
+    if "timeout" in doc:
+        view["timeout"] = doc["timeout"]
+    if doc.get("attempts"):
+        view["attempts"] = [attempt_view(attempt) for attempt in doc["attempts"]]
+    if state == states.PENDING:
+        task = runtime.engine.world.tasks.get(doc["id"])
+        reason = runtime.engine.pending_reason(task) if task else None
+        if reason:
+            view["pending_reason"] = reason
+    return view
+
+
+def _file(runtime: Runtime, module: str | None, full: bool) -> Doc:
+    """The module in base64 while it is small, else its size; its hash stands beside both."""
+    if module is None:
+        return {}
+    size = runtime.engine.world.modules[module]["size_bytes"]
+    view: Doc = {"module": module, "file_size": size}
+    if full or size <= FILE_SHOWN:
+        view["file"] = base64.b64encode(runtime.blobs.get(module)).decode()
+    return view
+
+
+def attempt_view(attempt: Doc) -> Doc:
+    times = {key: time_text(attempt.get(key)) for key in ("dispatched_at", "start_time", "finish_time")}
+    return {**attempt, **times}
+
+
+def group_view(runtime: Runtime, group: Group, tasks: bool = True) -> Doc:
+    """A job or a workflow: a summary with its tasks (rest.md, "pages"); without tasks for the live stream."""
+    began, ended = group_times(group)
+    state = group.state
+    view: Doc = {
+        "job_id" if group.table == JOBS else "workflow_id": group.id,
+        "name": group.doc["name"],
+        "state": state,
+        "state_name": states.NAMES[state],
+        "created_at": time_text(group.doc["created_at"]),
+        "start_time": time_text(began),
+        "finish_time": time_text(ended),
+    }
+    if group.table == JOBS:
+        view["execution_mode"] = group.doc["execution_mode"]
+    if tasks:
+        view["tasks"] = [task_view(runtime, task.doc) for task in group.tasks.values()]
+    return view
+
+
+_HELLO = ("agent", "runtime", "caps", "boot", "mem_total", "flash_free", "slots", "labels")
+
+
+def proplet_view(proplet: Proplet) -> Doc:
+    doc = proplet.doc
+    view: Doc = {
+        "id": proplet.id,
+        "name": doc["name"],
+        "task_count": len(proplet.running),
+        "alive": proplet.alive and proplet.connected,
+        "last_alive_at": time_text(proplet.seen_wall),
+        "created_at": time_text(doc["created_at"]),
+        **{key: doc[key] for key in _HELLO if doc.get(key) is not None},
+        "mem_free": proplet.mem_free,
+        "uptime_s": proplet.uptime_s,
+        "running": [task.id for task in proplet.running.values()],
+    }
+    view["metadata"] = {"wasm_runtime": "wasm3"}
+    if doc.get("agent"):
+        view["metadata"] |= {"proplet_version": doc["agent"], "total_memory_bytes": doc["mem_total"]}
+    return view
+
+
+def module_view(doc: Doc) -> dict[str, Any]:
+    """What was inspected, under the sha256."""
+    return {
+        "sha256": doc["id"],
+        **{k: v for k, v in doc.items() if k != "id"},
+        "created_at": time_text(doc["created_at"]),
+    }

@@ -1,0 +1,127 @@
+"""Between the link and the engine: bytes to commands, outputs to bytes, and modules in chunks."""
+
+import base64
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+from hub.core import commands
+from hub.core.model import Doc, Now, Policy, Send
+from hub.link.port import Link
+from shared import PROTOCOL, messages
+from shared.errors import MotetError, NotFound, TooLarge
+
+log = logging.getLogger("motet.devices")
+
+# (sha256, offset, count) -> (bytes from there, size of the whole); NotFound when there is no such module
+ReadModule = Callable[[str, int, int], tuple[bytes, int]]
+
+
+class Bridge:
+    """Hears devices for the engine and speaks to them for it. All calls come from the event loop."""
+
+    def __init__(
+        self,
+        link: Link,
+        submit: Callable[[commands.Command], None],
+        read_module: ReadModule,
+        clock: Callable[[], Now],
+        policy: Policy,
+    ) -> None:
+        self.link = link
+        self.submit = submit
+        self.read_module = read_module
+        self.clock = clock
+        self.policy = policy
+        self.epoch = 0
+        # Messages dropped because they were not what the table of messages says, by kind.
+        self.dropped: Counter[str] = Counter()
+        # What each connected device can take: (bytes of a message, bytes of a chunk).
+        self._room: dict[str, tuple[int, int]] = {}
+
+    # --- from devices
+
+    def connected(self, device: str) -> None:
+        self._submit(commands.Connected(device))
+
+    def disconnected(self, device: str) -> None:
+        self._room.pop(device, None)
+        self._submit(commands.Disconnected(device))
+
+    def message(self, device: str, kind: str, payload: bytes) -> None:
+        try:
+            fields = messages.read_up(kind, payload)
+        except MotetError as error:
+            self.dropped[kind] += 1
+            log.warning("dropped a message of %s: %s", device, error.message)
+            return
+        if kind == "need":
+            self._send_chunk(device, fields["module"], fields["offset"])
+        elif kind == "log":
+            log.info("%s: %s", device, fields["text"])
+        elif kind == "hello":
+            self._welcome(device, fields)
+        command = _command(device, kind, fields)
+        if command is not None:
+            self._submit(command)
+
+    def _submit(self, command: commands.Command) -> None:
+        """A hub that is read-only takes nothing from devices: they keep their results until it is well again."""
+        try:
+            self.submit(command)
+        except MotetError as error:
+            log.warning("refused %s: %s", type(command).__name__, error.message)
+
+    def _welcome(self, device: str, hello: Doc) -> None:
+        if hello["proto"] != PROTOCOL:
+            log.warning("%s speaks protocol %d, this hub %d: update it", device, hello["proto"], PROTOCOL)
+            self.link.kick(device, "another protocol")
+            return
+        room = (hello.get("max_message", messages.MAX_DOWN), hello.get("max_chunk", messages.MAX_CHUNK))
+        self._room[device] = room
+        now = self.clock()
+        self._write(device, "welcome", {
+            "epoch": self.epoch, "time_ms": int(now.wall * 1000), "beat_s": self.policy.beat_s,
+            "lease_s": self.policy.lease_s, "max_chunk": room[1],
+        })  # fmt: skip
+
+    def _send_chunk(self, device: str, module: str, offset: int) -> None:
+        _, count = self._room.get(device, (0, messages.MAX_CHUNK))
+        try:
+            data, total = self.read_module(module, offset, count)
+        except NotFound:
+            # An empty module tells the device that it will never come.
+            data, total = b"", 0
+        fields = {"module": module, "offset": offset, "total": total, "data": base64.b64encode(data).decode()}
+        self._write(device, "chunk", fields)
+
+    # --- to devices
+
+    def send(self, send: Send) -> None:
+        """Carries out an output of the engine. A device that is not there hears it again after its next hello."""
+        try:
+            self._write(send.device, send.kind, send.fields)
+        except TooLarge as error:
+            if send.kind != "start":
+                raise
+            failure = {"ok": False, "error": {"code": "too_large", "message": error.message}}
+            self._submit(commands.Result(send.device, send.fields["task"], send.fields["attempt"], failure))
+
+    def _write(self, device: str, kind: str, fields: Doc) -> None:
+        payload = messages.make_down(kind, fields)
+        limit = self._room.get(device, (messages.MAX_DOWN, 0))[0]
+        if len(payload) > limit and kind == "start":
+            raise TooLarge(f"its start message of {len(payload)} bytes is over the {limit} that {device} takes")
+        self.link.send(device, payload)
+
+
+def _command(device: str, kind: str, fields: Doc) -> commands.Command | None:
+    if kind == "beat":
+        return commands.Beat(device, fields)
+    if kind == "hello":
+        return commands.Hello(device, fields)
+    if kind == "started":
+        return commands.Started(device, fields["task"], fields["attempt"])
+    if kind == "result":
+        return commands.Result(device, fields["task"], fields["attempt"], fields)
+    return None

@@ -1,0 +1,205 @@
+"""The hub put together: opens the store, starts the link and the API, and stops them again in the right order."""
+
+import asyncio
+import contextlib
+import gc
+import ipaddress
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import uvicorn
+
+from hub.api.app import build
+from hub.api.events import Feed
+from hub.core.engine import Engine
+from hub.core.model import Policy
+from hub.link.bridge import Bridge
+from hub.link.embedded import EmbeddedLink
+from hub.runtime import Runtime
+from hub.store.blobs import Blobs
+from hub.store.journal import Journal
+from shared.errors import MotetError
+
+log = logging.getLogger("motet.hub")
+
+# What a request that is being answered may still take when the hub stops.
+GRACE_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Resolved once, never changed. A port of 0 means any free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 7070
+    mqtt_port: int = 1883
+    data: str = "motet-data"
+    insecure: bool = False
+    recover: bool = False
+    beat_s: float = 10.0
+    lease_s: float = 30.0
+    task_timeout_s: float = 300.0
+
+
+class Hub:
+    """One hub. start() returns when it can be reached, at `url` and at `link.address`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        policy = Policy(settings.beat_s, settings.lease_s, settings.task_timeout_s)
+        data = Path(settings.data)
+        self.journal = Journal(data / "store", recover=settings.recover)
+        self.runtime = Runtime(Engine(policy), self.journal, Blobs(data / "blobs"))
+        self.feed = Feed()
+        self.link = EmbeddedLink(settings.host, settings.mqtt_port)
+        self.bridge = Bridge(self.link, self.runtime.submit, self._read_module, self.runtime.clock, policy)
+        self.runtime.on_send = self.bridge.send
+        self.runtime.on_changed = self.feed.publish
+        self.url = ""
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Raises OSError when a port is taken."""
+        for name in self.journal.recovered:
+            log.warning("set aside the damaged file %s", name)
+        await self.runtime.start()
+        self.bridge.epoch = self.runtime.epoch
+        listener = _listen(self.settings.host, self.settings.port)
+        try:
+            await self.link.start(self.bridge)
+        except BaseException:
+            listener.close()
+            raise
+        host, port = listener.getsockname()[:2]
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self._server = _Server(build(self.runtime, self.feed, str(uuid4())))
+        self._serving = asyncio.create_task(self._server.serve([listener]))
+        await self._server.ready.wait()
+        # What lives now lives as long as the hub: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+
+    async def stop(self) -> None:
+        """Answers what is being asked, lets devices go, writes what waits."""
+        self.feed.close()
+        if self._server is not None and self._serving is not None:
+            self._server.should_exit = True
+            await self._serving
+        await self.link.stop()
+        await self.runtime.stop()
+
+    def _read_module(self, sha: str, offset: int, count: int) -> tuple[bytes, int]:
+        return self.runtime.blobs.read(sha, offset, count), self.runtime.blobs.size(sha)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handling, which would end the process before the store is closed."""
+
+    def __init__(self, app: object) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,  # type: ignore[arg-type]
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                timeout_graceful_shutdown=GRACE_S,
+                ws="none",
+            )
+        )
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=1024)
+
+
+def check_host(host: str, insecure: bool) -> str | None:
+    """Why the hub must not listen there, None when it may."""
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if loopback or insecure:
+        return None
+    return (
+        f"{host} can be reached from other machines, and this version knows no credentials: "
+        "anybody there could run code on your devices. Add --insecure if the network is yours alone."
+    )
+
+
+async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    hub = Hub(settings)
+    try:
+        await hub.start()
+    except OSError as error:
+        await hub.stop()
+        log.error("cannot listen: %s", error)
+        return 1
+    host, port = hub.link.address
+    say(f"motet hub is ready: {hub.url} (MQTT on {host}:{port}, data in {settings.data})")
+    await stop.wait()
+    log.info("stopping")
+    await hub.stop()
+    return 0
+
+
+def run(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 7070,
+    mqtt_port: int = 1883,
+    data: str = "motet-data",
+    insecure: bool = False,
+    recover: bool = False,
+    beat_s: float = 10.0,
+    lease_s: float = 30.0,
+    task_timeout_s: float = 300.0,
+) -> int:
+    """Runs a hub until SIGINT or SIGTERM; the exit code. One line on stdout tells that it is ready, the rest is log."""
+    settings = Settings(host, port, mqtt_port, data, insecure, recover, beat_s, lease_s, task_timeout_s)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    refusal = check_host(host, insecure)
+    if refusal is not None:
+        log.error("%s", refusal)
+        return 1
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_serve(settings, _say))
+    except MotetError as error:
+        log.error("%s", error.message)
+        return 1
+
+
+def _say(sentence: str) -> None:
+    sys.stdout.write(sentence + "\n")
+    sys.stdout.flush()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where the extra `fast` has installed it."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

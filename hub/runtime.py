@@ -1,0 +1,171 @@
+"""The single writer: takes commands one at a time through engine, journal and effects, in this order, always."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from hub.core.commands import Command, Tick
+from hub.core.engine import Engine
+from hub.core.model import META, Now, Outcome, Put, Send
+from hub.store.blobs import Blobs
+from hub.store.database import Database
+from hub.store.journal import Journal, Op, StoreFailed
+
+log = logging.getLogger("motet.hub")
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What waits for the disk: an answer to give and effects to carry out."""
+
+    outcome: Outcome
+    done: asyncio.Future[Any] | None
+
+
+class Runtime:
+    """Carries commands through apply, journal, effects.
+
+    One fdatasync serves every turn that waits when it begins (group commit), in a thread, so that the loop goes on.
+    Neither an answer nor an effect leaves before its turn is on the disk, and turns leave in the order they were
+    applied. When the journal fails, none of them leaves: `failure` says why, and every later command is refused.
+    """
+
+    def __init__(self, engine: Engine, journal: Journal, blobs: Blobs, clock: Callable[[], Now] | None = None) -> None:
+        self.engine = engine
+        self.journal = journal
+        self.blobs = blobs
+        # TinyDB over the same documents, for reading.
+        self.database = Database.over(journal)
+        self.clock = clock or _system_clock
+        self.failure: StoreFailed | None = None
+        self.epoch = 0
+        # Set by who carries them out: messages to devices, and news of changed documents.
+        self.on_send: Callable[[Send], None] = lambda send: None
+        self.on_changed: Callable[[Put], None] = lambda put: None
+        self._turns: list[_Turn] = []
+        self._work = asyncio.Event()
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._writer: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: float | None = None
+
+    async def start(self) -> None:
+        """Takes up what the store holds and counts this start of the hub."""
+        self._writer = asyncio.create_task(self._write_turns())
+        outcome = self.engine.load(self.clock(), self.journal.tables)
+        self.epoch = self.journal.tables.get(META, {}).get("hub", {}).get("epoch", 0) + 1
+        outcome.puts.append(Put(META, "hub", {"epoch": self.epoch}, None))
+        await self._written(outcome)
+
+    async def stop(self) -> None:
+        """Writes what waits and lets go of the journal. Commands must not come any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.failure is None:
+            await asyncio.gather(self._written(Outcome()), return_exceptions=True)
+        if self._writer is not None:
+            self._writer.cancel()
+            await asyncio.gather(self._writer, return_exceptions=True)
+        self._disk.shutdown()
+        await asyncio.to_thread(self.journal.close)
+
+    async def do(self, command: Command) -> Any:
+        """The engine's answer, once the change is on the disk. Raises a MotetError when it is refused."""
+        return await self._written(self._apply(command))
+
+    def submit(self, command: Command) -> None:
+        """The same for those who wait for no answer: devices and the clock."""
+        self._take(_Turn(self._apply(command), None))
+
+    # --- one turn
+
+    def _apply(self, command: Command) -> Outcome:
+        if self.failure is not None:
+            raise self.failure
+        return self.engine.apply(self.clock(), command)
+
+    async def _written(self, outcome: Outcome) -> Any:
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._take(_Turn(outcome, done))
+        return await done
+
+    def _take(self, turn: _Turn) -> None:
+        """Appends what the turn changed; without a change, and with nothing before it, it is done at once."""
+        outcome = turn.outcome
+        if outcome.puts:
+            self.journal.append([Op(p.table, p.id, p.doc, frozenset(p.changed) if p.changed is not None else None)
+                                 for p in outcome.puts])  # fmt: skip
+        self._set_timer()
+        if outcome.puts or self._turns:
+            self._turns.append(turn)
+            self._work.set()
+        else:
+            self._carry_out(turn)
+
+    async def _write_turns(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while self._turns:
+                count = len(self._turns)
+                try:
+                    await asyncio.get_running_loop().run_in_executor(self._disk, self.journal.flush)
+                except StoreFailed as failure:
+                    return self._fail(failure)
+                except Exception as error:
+                    log.exception("the journal broke in a way it does not know")
+                    return self._fail(StoreFailed(f"the journal broke: {error!r}"))
+                for turn in self._turns[:count]:
+                    self._carry_out(turn)
+                del self._turns[:count]
+
+    def _carry_out(self, turn: _Turn) -> None:
+        if turn.done is not None and not turn.done.done():
+            turn.done.set_result(turn.outcome.reply)
+        for send in turn.outcome.sends:
+            self._guarded(self.on_send, send)
+        for put in turn.outcome.puts:
+            self._guarded(self.on_changed, put)
+
+    def _guarded(self, effect: Callable[[Any], None], what: Any) -> None:
+        """An effect that breaks must not keep the turns behind it from their answers."""
+        try:
+            effect(what)
+        except Exception:
+            log.exception("could not carry out %s", type(what).__name__)
+
+    def _fail(self, failure: StoreFailed) -> None:
+        """Read-only from here on: what memory holds beyond the disk is promised to nobody."""
+        self.failure = failure
+        log.critical("the hub is read-only: %s", failure.message)
+        for turn in self._turns:
+            if turn.done is not None and not turn.done.done():
+                turn.done.set_exception(failure)
+        self._turns.clear()
+
+    # --- time
+
+    def _set_timer(self) -> None:
+        """Has the engine called at its next deadline; a loop that wakes late or early does no harm."""
+        at = self.engine.next_deadline()
+        if at == self._timer_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at, self._timer = at, None
+        if at is not None:
+            wait = max(0.0, at - self.clock().mono)
+            self._timer = asyncio.get_running_loop().call_later(wait, self._tick)
+
+    def _tick(self) -> None:
+        self._timer_at = None
+        if self.failure is None:
+            self.submit(Tick())
+
+
+def _system_clock() -> Now:
+    return Now(time.monotonic(), time.time())
