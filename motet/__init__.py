@@ -1,0 +1,1 @@
+"""The face of Motet: the command `motet` and the client."""

@@ -8,13 +8,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.api import events, groups, health, modules, problems, proplets, tasks
 from hub.api.bodies import MAX_BODY
 from hub.api.modules import MAX_UPLOAD
 from hub.runtime import Runtime
-from shared.errors import MotetError
+from shared.errors import MotetError, TooLarge
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -68,11 +68,30 @@ def _route(path: str, endpoints: dict[str, Endpoint]) -> Route:
     if "GET" in endpoints:
         endpoints = {**endpoints, "HEAD": endpoints["GET"]}
 
-    async def endpoint(request: Request) -> Response:
-        return await endpoints[request.method](request)
-
     limit = MAX_UPLOAD if path.endswith("/upload") else MAX_BODY
-    return Route(path, endpoint, methods=list(endpoints), max_body_size=limit)
+
+    async def endpoint(request: Request) -> Response:
+        return await endpoints[request.method](_limited(request, limit))
+
+    return Route(path, endpoint, methods=list(endpoints))
+
+
+def _limited(request: Request, limit: int) -> Request:
+    """The request with a body that ends in TooLarge beyond the limit (Starlette's own limit answers plain text)."""
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length[:20]) > limit:
+        raise TooLarge(f"a body of {length[:20]} bytes is over {limit}")
+    total = 0
+
+    async def receive() -> Message:
+        nonlocal total
+        message = await request.receive()
+        total += len(message.get("body", b""))
+        if total > limit:
+            raise TooLarge(f"the body is over {limit} bytes")
+        return message
+
+    return Request(request.scope, receive)
 
 
 def _without_trailing_slash(app: ASGIApp) -> ASGIApp:

@@ -21,7 +21,7 @@ _STATUS: tuple[tuple[type[MotetError], int], ...] = (
 )
 # Codes whose status is more exact than that of their class.
 _STATUS_OF_CODE = {"method_not_allowed": 405, "bad_content_type": 415, "disk_full": 507}
-_CODES = {404: "unknown_path", 405: "method_not_allowed", 413: "too_large"}
+_CODES = {404: "unknown_path", 405: "method_not_allowed"}
 RETRY_AFTER_S = "1"
 
 
@@ -38,7 +38,6 @@ def on_http_error(request: Request, error: Exception) -> Response:
     sentence = {
         404: f"there is nothing at {request.url.path}",
         405: f"{request.method} is not possible at {request.url.path}",
-        413: "the body is too large",
     }.get(error.status_code, error.detail)
     return problem(error.status_code, sentence, code, {}, dict(error.headers or {}))
 
