@@ -3,13 +3,16 @@
 import base64
 import binascii
 import re
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 
+from hub.core.cron import zone
 from hub.core.model import Doc
+from hub.core.schedules import CATCHUPS, EVERY_LEAST_S, OVERLAPS
 from shared.errors import BadRequest, TooLarge
 
 MAX_BODY = 16 << 20
@@ -51,6 +54,18 @@ class TaskIn(msgspec.Struct):
     # Seconds; null means no limit, which is why absent is something else here.
     timeout: float | UnsetType | None = UNSET
     metadata: dict[str, Any] | None = None
+    schedule: str | None = None
+    every: float | None = None
+    at: str | None = None
+    timezone: str | None = None
+    is_recurring: bool | None = None
+    enabled: bool | None = None
+    start_at: str | None = None
+    end_at: str | None = None
+    max_runs: int | None = None
+    overlap: str | None = None
+    catchup: str | None = None
+    misfire_grace: float | None = None
 
 
 class WorkflowIn(msgspec.Struct):
@@ -139,6 +154,7 @@ def definition(task: TaskIn) -> Doc:
     if depends_on is not None:
         spec["depends_on"] = list(dict.fromkeys(depends_on))
     spec.update(_checked(task))
+    spec.update(_scheduled(task))
     return spec
 
 
@@ -167,6 +183,40 @@ def _checked(task: TaskIn) -> Doc:
     if task.metadata and len(msgspec.json.encode(task.metadata)) > MAX_METADATA:
         raise TooLarge("metadata is over 1 MiB")
     return spec
+
+
+def _scheduled(task: TaskIn) -> Doc:
+    """The fields of a schedule. What the calendar must say to them is the engine's to check."""
+    spec: Doc = {}
+    for field in ("schedule", "timezone"):
+        if getattr(task, field):
+            spec[field] = getattr(task, field)
+    for field in ("is_recurring", "enabled"):
+        if getattr(task, field) is not None:
+            spec[field] = getattr(task, field)
+    for field, allowed in (("overlap", OVERLAPS), ("catchup", CATCHUPS)):
+        if getattr(task, field):
+            spec[field] = _one_of(field, getattr(task, field), allowed)
+    for field, least in (("every", EVERY_LEAST_S), ("max_runs", 1), ("misfire_grace", 0)):
+        value = getattr(task, field)
+        if value is not None:
+            if not least <= value <= 1e9:
+                raise BadRequest(f"{field} is at least {least}, not {value}", f"bad_{field}")
+            spec[field] = value
+    for field in ("at", "start_at", "end_at"):
+        text = getattr(task, field)
+        if text and not text.startswith("0001-01-01"):
+            spec[field] = _moment(field, text, task.timezone or "UTC")
+    return spec
+
+
+def _moment(field: str, text: str, timezone: str) -> float:
+    """RFC 3339 as wall seconds; a time without an offset is one of the task's time zone."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone(timezone))).timestamp()
+    except (ValueError, OverflowError):
+        raise BadRequest(f"{field} is a time such as 2026-12-31T23:59:00Z, not {text[:40]!r}", f"bad_{field}") from None
 
 
 def _priority(value: int | str) -> int:

@@ -100,7 +100,8 @@ async def delete_task(request: Request) -> Response:
 
 
 async def start_task(request: Request) -> Response:
-    await runtime_of(request).do(commands.Start("task", request.path_params["id"]))
+    now = params.flag(request, "now")
+    await runtime_of(request).do(commands.Start("task", request.path_params["id"], now))
     return answer({"started": True})
 
 

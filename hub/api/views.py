@@ -6,6 +6,7 @@ from typing import Any
 
 from hub.core.engine import group_times
 from hub.core.model import JOBS, Doc, Group, Proplet
+from hub.core.schedules import is_template, recurring
 from hub.runtime import Runtime
 from shared import states
 
@@ -46,6 +47,10 @@ def task_view(runtime: Runtime, doc: Doc, full_file: bool = False) -> Doc:
         "updated_at": time_text(doc.get("updated_at")),
         "next_run": time_text(doc.get("next_run")),
     }
+    if is_template(doc):
+        view |= _schedule_view(doc)
+    if doc.get("scheduled_for") is not None:
+        view["scheduled_for"] = time_text(doc["scheduled_for"])
     proplet = doc.get("proplet_id") or doc.get("pinned_to")
     if proplet:
         view["proplet_id"] = proplet
@@ -59,6 +64,21 @@ def task_view(runtime: Runtime, doc: Doc, full_file: bool = False) -> Doc:
         if reason:
             view["pending_reason"] = reason
     return view
+
+
+_SCHEDULE = ("schedule", "every", "timezone", "max_runs", "overlap", "catchup", "misfire_grace", "last_firing")
+_SCHEDULE_TIMES = ("at", "start_at", "end_at", "last_run", "last_missed")
+
+
+def _schedule_view(doc: Doc) -> Doc:
+    return {
+        **{key: doc[key] for key in _SCHEDULE if doc.get(key) is not None},
+        **{key: time_text(doc[key]) for key in _SCHEDULE_TIMES if doc.get(key) is not None},
+        "is_recurring": recurring(doc),
+        "enabled": doc.get("enabled", True),
+        "run_count": doc.get("run_count", 0),
+        "missed": doc.get("missed", 0),
+    }
 
 
 def _file(runtime: Runtime, module: str | None, full: bool) -> Doc:

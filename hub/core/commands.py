@@ -57,10 +57,11 @@ class AttachModule:
 
 @dataclass(slots=True)
 class Start:
-    """kind is task, workflow or job."""
+    """kind is task, workflow or job. now: a scheduled task fires once beside its schedule."""
 
     kind: str
     id: str
+    now: bool = False
 
 
 @dataclass(slots=True)

@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from hub.core import attempts, commands, flow, submit
+from hub.core import attempts, commands, flow, schedules, submit
 from hub.core.model import Doc, Group, Now, Outcome, Policy, Task
 from hub.core.world import World, load
 from shared import states
+
+# A monotonic timer does not see the wall clock being set: slots are looked for again after this long at the latest.
+LOOK_S = 5.0
 
 
 class Engine:
@@ -26,8 +29,8 @@ class Engine:
             commands.AddModule: submit.add_module,
             commands.AttachModule: submit.attach_module,
             commands.Delete: submit.delete,
-            commands.Start: flow.start,
-            commands.Stop: flow.stop,
+            commands.Start: _start,
+            commands.Stop: _stop,
             commands.StopAll: flow.stop_all,
             commands.Connected: lambda world, command: attempts.connected(world, command.device),
             commands.Disconnected: lambda world, command: attempts.disconnected(world, command.device),
@@ -35,7 +38,7 @@ class Engine:
             commands.Beat: attempts.beat,
             commands.Started: attempts.started,
             commands.Result: attempts.result,
-            commands.Tick: lambda world, command: attempts.tick(world),
+            commands.Tick: _tick,
         }
 
     def load(self, now: Now, tables: dict[str, dict[str, Doc]]) -> Outcome:
@@ -43,21 +46,34 @@ class Engine:
         self.world.now = now
         load(self.world, tables)
         attempts.take_up(self.world)
+        schedules.take_up(self.world)
         return self._outcome(None)
 
     def apply(self, now: Now, command: commands.Command) -> Outcome:
         self.world.now = now
-        reply = self._handlers[type(command)](self.world, command)
-        attempts.dispatch(self.world)
-        return self._outcome(reply)
+        return self._outcome(self._handlers[type(command)](self.world, command))
 
     def _outcome(self, reply: Any) -> Outcome:
+        """Dispatches what is ready; what ends in doing so may make more ready."""
+        world = self.world
+        while True:
+            attempts.dispatch(world)
+            if not world.ended_firings:
+                break
+            ended, world.ended_firings = world.ended_firings, []
+            for firing in ended:
+                schedules.follow(world, firing)
         puts, sends = self.world.take()
         return Outcome(reply, puts, sends)
 
     def next_deadline(self) -> float | None:
         """Monotonic second of the next Tick that may matter."""
-        return self.world.timers.next()
+        deadline, slot = self.world.timers.next(), self.world.slots.next()
+        if slot is None:
+            return deadline
+        now = self.world.now
+        look = now.mono + min(max(0.0, slot - now.wall), LOOK_S)
+        return look if deadline is None else min(deadline, look)
 
     # --- reading
 
@@ -65,9 +81,34 @@ class Engine:
         """Why a Pending task does not run yet, in words; None when it does not wait."""
         if task.state != states.PENDING:
             return None
+        if schedules.is_template(task.doc):
+            return None if task.doc.get("next_run") is None else "waits for its next run"
         if not task.ticket:
             return _waits_for(task)
         return _waits_for_proplet(self.world, task)
+
+
+def _start(world: World, command: commands.Start) -> None:
+    task = world.task(command.id) if command.kind == "task" else None
+    if task is None or not schedules.is_template(task.doc):
+        flow.start(world, command)
+    elif command.now:
+        schedules.fire_now(world, task)
+    else:
+        schedules.start(world, task)
+
+
+def _stop(world: World, command: commands.Stop) -> int:
+    task = world.tasks.get(command.id) if command.kind == "task" else None
+    if task is None or task.state in states.ENDED or not schedules.is_template(task.doc):
+        return flow.stop(world, command)
+    schedules.stop(world, task, command.error_message)
+    return 1
+
+
+def _tick(world: World, command: commands.Tick) -> None:
+    attempts.tick(world)
+    schedules.fire_due(world)
 
 
 def _waits_for(task: Task) -> str:

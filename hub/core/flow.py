@@ -41,6 +41,11 @@ def _start_task(world: World, task: Task) -> None:
         raise Conflict(f"task {task.id} has unmet dependencies: it waits for task {waits}", "unmet_dependencies")
     if task.state in states.ENDED:
         _reset(world, [task] if task.gates() else _with_descendants(task))
+    queue(world, task)
+
+
+def queue(world: World, task: Task) -> None:
+    """Has a Pending task run, whatever its conditions say."""
     _enqueue(world, task)
     settle(world, task)
 
@@ -69,6 +74,10 @@ def _check_startable(task: Task) -> None:
     """Refuses what runs already and what has nothing to run, before anything has changed."""
     if task.state in states.ACTIVE or task.ticket:
         raise Conflict(f"task {task.id} runs already", "already_running")
+    check_module(task)
+
+
+def check_module(task: Task) -> None:
     if not task.doc.get("module") and not task.doc.get("image_url"):
         raise Conflict(f"task {task.id} has no module: {NO_MODULE.format(id=task.id)}", "no_module")
 
@@ -182,15 +191,20 @@ def stop_all(world: World, command: StopAll) -> int:
 def _stop_each(world: World, tasks: Iterable[Task], command: Stop | StopAll) -> int:
     stopped = 0
     for task in tasks:
-        if task.state == states.PENDING:
-            world.dequeue(task)
-            interrupt(world, task, command.error_message)
-            stopped += 1
-        elif task.state in states.ACTIVE and not command.finish_running:
-            world.write(task, {"stopping": True, "stop_message": command.error_message})
-            send_stop(world, task)
+        if task.state == states.PENDING or (task.state in states.ACTIVE and not command.finish_running):
+            stop_task(world, task, command.error_message)
             stopped += 1
     return stopped
+
+
+def stop_task(world: World, task: Task, message: str | None) -> None:
+    """A Pending task is Interrupted at once, one on a device when the device says so or its lease ends."""
+    if task.state == states.PENDING:
+        world.dequeue(task)
+        interrupt(world, task, message)
+    else:
+        world.write(task, {"stopping": True, "stop_message": message})
+        send_stop(world, task)
 
 
 def interrupt(world: World, task: Task, message: str | None) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from hub.core import graph
+from hub.core import graph, schedules
 from hub.core.commands import AddModule, AttachModule, CreateJob, CreateTask, CreateWorkflow, Delete, UpdateTask
 from hub.core.model import JOBS, PROPLETS, WORKFLOWS, Doc, Group, Task
 from hub.core.world import World, link
@@ -15,6 +15,7 @@ MODES = (PARALLEL, SEQUENTIAL, CONFIGURABLE)
 
 def create_task(world: World, command: CreateTask) -> Task:
     spec = command.spec
+    schedules.check(spec, world.now.wall)
     _check_room(world, 1)
     id = spec.get("id") or command.fresh_id
     _check_new_ids(world, [id])
@@ -24,8 +25,10 @@ def create_task(world: World, command: CreateTask) -> Task:
         if group is None:
             raise BadRequest(f"workflow {spec['workflow_id']} does not exist", "unknown_workflow")
     parents = _existing(world, spec["name"], spec.get("depends_on") or ())
-    task = _admit(world, {**spec, "id": id}, group)
+    task = world.admit({**spec, "id": id}, group)
     link(task, parents)
+    if schedules.is_template(task.doc):
+        schedules.arm(world, task)
     return task
 
 
@@ -36,9 +39,10 @@ def create_workflow(world: World, command: CreateWorkflow) -> tuple[Group, list[
     definitions = _definitions(ids, command.specs, parents, {"workflow_id": command.id})
     doc = {"id": command.id, "name": command.name}
     if command.dry_run:
-        return Group(WORKFLOWS, doc), [Task(_birth(definition, 0, world.now.wall)) for definition in definitions]
+        born = {"state": states.PENDING, "created_at": world.now.wall}
+        return Group(WORKFLOWS, doc), [Task({**definition, **born}) for definition in definitions]
     group = _admit_group(world, WORKFLOWS, world.workflows, doc)
-    tasks = [_admit(world, definition, group) for definition in definitions]
+    tasks = [world.admit(definition, group) for definition in definitions]
     for task, deps in zip(tasks, parents, strict=True):
         link(task, (tasks[at] for at in deps))
     return group, tasks
@@ -59,7 +63,7 @@ def create_job(world: World, command: CreateJob) -> tuple[Group, list[Task]]:
     for at, definition in enumerate(_definitions(ids, command.specs, parents, {"job_id": command.id})):
         if sequential and at:
             definition["after"] = ids[at - 1]
-        tasks.append(_admit(world, definition, group))
+        tasks.append(world.admit(definition, group))
     for at, (task, deps) in enumerate(zip(tasks, parents, strict=True)):
         link(task, (tasks[dep] for dep in deps), tasks[at - 1] if sequential and at else None)
     return group, tasks
@@ -78,7 +82,12 @@ def update_task(world: World, command: UpdateTask) -> Task:
             raise Conflict(f"task {task.id} has ended: depends_on changes only while it is Pending", "task_ended")
         parents = _existing(world, task.doc["name"], depends_on)
         _check_no_way_back(task, parents)
+    retimed = any(key in fields for key in schedules.TIMING)
+    if retimed:
+        schedules.check({**task.doc, **fields}, world.now.wall)
     world.write(task, {**fields, "updated_at": world.now.wall})
+    if retimed and task.state == states.PENDING and schedules.is_template(task.doc):
+        schedules.arm(world, task)
     if depends_on is not None:
         for parent in task.parents:
             del parent.children[task.id]
@@ -216,6 +225,8 @@ def _resolve(world: World, specs: Sequence[Doc], fresh_ids: Sequence[str]) -> tu
     A dependency names a task by its id or, where the client gave none, by its name.
     """
     _check_room(world, len(specs))
+    if any(schedules.is_template(spec) for spec in specs):
+        raise BadRequest("a schedule belongs to a task of its own: POST it to /tasks", "bad_schedule")
     ids = [spec.get("id") or fresh for spec, fresh in zip(specs, fresh_ids, strict=True)]
     _check_new_ids(world, ids)
     by_id = {id: at for at, id in enumerate(ids)}
@@ -248,17 +259,6 @@ def _definitions(ids: list[str], specs: Sequence[Doc], parents: list[list[int]],
         {**spec, **group, "id": id, "depends_on": [ids[at] for at in deps]}
         for id, spec, deps in zip(ids, specs, parents, strict=True)
     ]
-
-
-def _birth(definition: Doc, seq: int, wall: float) -> Doc:
-    return {**definition, "seq": seq, "state": states.PENDING, "created_at": wall}
-
-
-def _admit(world: World, definition: Doc, group: Group | None) -> Task:
-    task = Task(_birth(definition, world.next_seq(), world.now.wall))
-    world.add_task(task, group)
-    world.keep(task)
-    return task
 
 
 def _admit_group(world: World, table: str, groups: dict[str, Group], doc: Doc) -> Group:

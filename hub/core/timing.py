@@ -1,10 +1,11 @@
-"""Deadlines: a heap of (monotonic second, what, which). Who adds one looks at it again when it is due."""
+"""Deadlines: a heap of (second, what, which). Who adds one looks at it again when it is due."""
 
 import heapq
 from collections.abc import Iterator
 
 LEASE = "lease"
 SILENCE = "silence"
+SLOT = "slot"
 
 
 class Timers:
@@ -21,8 +22,8 @@ class Timers:
     def next(self) -> float | None:
         return self._heap[0][0] if self._heap else None
 
-    def due(self, mono: float) -> Iterator[tuple[str, str]]:
+    def due(self, now: float) -> Iterator[tuple[str, str]]:
         """What is due, soonest first; each is given once."""
-        while self._heap and self._heap[0][0] <= mono:
+        while self._heap and self._heap[0][0] <= now:
             _, _, what, which = heapq.heappop(self._heap)
             yield what, which

@@ -1,5 +1,6 @@
 """The engine's state and the only ways to change a document: write() and move()."""
 
+from collections import deque
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -39,7 +40,12 @@ class World:
         self.proplets: dict[str, Proplet] = {}
         self.modules: dict[str, Doc] = {}
         self.placer = Placer()
+        # Leases and silences by the monotonic clock, slots of schedules by the clock on the wall.
         self.timers = Timers()
+        self.slots = Timers()
+        # What each template has fired, oldest first, and which firings have ended in this turn.
+        self.firings: dict[str, deque[str]] = {}
+        self.ended_firings: list[Task] = []
         self.last_seq = 0
         self._puts: dict[tuple[str, str], Put] = {}
         self._sends: list[Send] = []
@@ -91,6 +97,8 @@ class World:
             task.group.counts[state] += 1
             self._touched[task.group.id] = task.group
         self.write(task, {"state": state, "updated_at": self.now.wall, **changes})
+        if state in states.ENDED and task.doc.get("scheduled_for") is not None:
+            self.ended_firings.append(task)
 
     def enqueue(self, task: Task) -> None:
         """Has a Pending task wait for a proplet."""
@@ -132,6 +140,13 @@ class World:
         return puts, sends
 
     # --- links between records
+
+    def admit(self, definition: Doc, group: Group | None) -> Task:
+        """A new Pending task."""
+        task = Task({**definition, "seq": self.next_seq(), "state": states.PENDING, "created_at": self.now.wall})
+        self.add_task(task, group)
+        self.keep(task)
+        return task
 
     def add_task(self, task: Task, group: Group | None) -> None:
         self.tasks[task.id] = task

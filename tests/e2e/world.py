@@ -1,0 +1,129 @@
+"""A real hub and real edges, each a process of its own, on free ports and in a folder of the test."""
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from motet.client import Client
+
+ROOT = Path(__file__).parent.parent.parent
+EXAMPLES = ROOT / "examples"
+READY = re.compile(r"motet hub is ready: (http://\S+) \(MQTT on ([^:]+):(\d+)")
+
+
+def module(name: str) -> bytes:
+    return (EXAMPLES / f"{name}.wasm").read_bytes()
+
+
+class Process:
+    """A child whose lines can be awaited."""
+
+    def __init__(self, *arguments: str, **environ: str) -> None:
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("MOTET_")}
+        self.child = subprocess.Popen(
+            [sys.executable, "-m", "motet", *arguments],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**clean, "PYTHONUNBUFFERED": "1", **environ},
+        )
+        self.text = ""
+
+    def line(self, pattern: str, timeout: float = 20) -> "re.Match[str]":
+        """Waits until what it has printed matches."""
+        deadline = time.monotonic() + timeout
+        expression = re.compile(pattern)
+        while not (found := expression.search(self.text)):
+            assert self.child.stdout is not None
+            descriptor = self.child.stdout.fileno()
+            readable, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+            chunk = os.read(descriptor, 65536) if readable else b""
+            if not chunk:
+                raise AssertionError(f"no {pattern!r} in:\n{self.text}")
+            self.text += chunk.decode(errors="replace")
+        return found
+
+    def stop(self, number: int = signal.SIGTERM, timeout: float = 15) -> int:
+        """Sends a signal and waits for the end; the exit code."""
+        if self.child.poll() is None:
+            self.child.send_signal(number)
+        try:
+            rest, _ = self.child.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            rest, _ = self.child.communicate()
+            raise AssertionError(f"did not end after signal {number}:\n{self.text}{rest!r}") from None
+        except ValueError:  # was stopped before
+            return self.child.returncode
+        self.text += rest.decode(errors="replace")
+        return self.child.returncode
+
+
+class World:
+    """One hub and any number of edges; everything is ended with the test."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.options = options
+        self.processes: list[Process] = []
+        self.edges: dict[str, Process] = {}
+        self.port = self.mqtt_port = "0"
+        self.start_hub()
+
+    def start_hub(self) -> None:
+        """The first time on free ports, then on the same again."""
+        self.hub = self._start("hub", "--port", self.port, "--mqtt-port", self.mqtt_port, "--data",
+                               str(self.folder / "hub"), *self.options)  # fmt: skip
+        self.url, self.mqtt_host, self.mqtt_port = self.hub.line(READY.pattern).groups()
+        self.port = self.url.rpartition(":")[2]
+        self.http = httpx2.Client(base_url=self.url, timeout=30)
+        self.client = Client(self.url)
+
+    def start_edge(self, name: str, *options: str) -> Process:
+        """An edge that has connected."""
+        broker = f"{self.mqtt_host}:{self.mqtt_port}"
+        edge = self._start("edge", "--broker", broker, "--id", name, "--data", str(self.folder / name), *options)
+        self.edges[name] = edge
+        edge.line(f"edge {name} connected")
+        return edge
+
+    def start_edges(self, *names: str) -> None:
+        for name in names:
+            self.start_edge(name)
+        self.client.wait_proplets(len(names), 10)
+
+    def _start(self, *arguments: str) -> Process:
+        process = Process(*arguments, "--config", os.devnull)
+        self.processes.append(process)
+        return process
+
+    def close(self) -> None:
+        self.http.close()
+        self.client.close()
+        for process in reversed(self.processes):
+            if process.child.poll() is None:
+                process.child.send_signal(signal.SIGTERM)
+        for process in self.processes:
+            process.stop()
+
+    # --- shorthand
+
+    def call(self, method: str, path: str, body: Any = None, status: int = 200) -> Any:
+        answer = self.http.request(method, path, json=body)
+        assert answer.status_code == status, answer.text
+        return answer.json() if answer.content else None
+
+    def run(self, id: str, name: str, example: str, inputs: Any = (), timeout: float = 20, **fields: Any) -> Any:
+        """A task of an example, from its creation to its end."""
+        self.client.create_task(name, id=id, file=module(example), inputs=list(inputs), **fields)
+        self.client.start_task(id)
+        return self.client.wait_task(id, timeout)
