@@ -1,0 +1,66 @@
+"""A journal keeps every acknowledged change through kill -9, with snapshots being written all the time."""
+
+import random
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from hub.store.journal import Journal
+
+KILLS = 10
+# Every change writes two tables; while one thread flushes the other one appends.
+CHILD = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from hub.store.journal import Journal, Op
+
+def append():
+    n = journal.lsn + 1
+    document = {"n": n, "text": "x" * (n % 300)}
+    last = Op("last", str(n % 50), document, frozenset(("n", "text")))
+    journal.append([Op("new", str(n), document), Op("new", str(n - 200), None), last])
+
+journal = Journal(sys.argv[1], compact_min_bytes=20_000, compact_ratio=0.0)
+pool = ThreadPoolExecutor(1)
+while True:
+    flushing = pool.submit(journal.flush)
+    for _ in range(10):
+        append()
+    print(flushing.result(), flush=True)
+"""
+
+
+def test_kill_9_loses_nothing_that_was_acknowledged(directory: Path) -> None:
+    chance = random.Random(9)
+    snapshots = 0
+    for _ in range(KILLS):
+        acknowledged = run_and_kill(directory, lines=chance.randrange(5, 300))
+        snapshots += len(list(directory.glob("snapshot-*")))
+        journal = Journal(directory)
+        assert journal.lsn >= acknowledged
+        assert set(journal.tables["new"]) == {str(n) for n in range(max(1, journal.lsn - 199), journal.lsn + 1)}
+        for table in ("new", "last"):
+            for document in journal.tables[table].values():
+                assert document["text"] == "x" * (document["n"] % 300)
+        newest = max(document["n"] for document in journal.tables["last"].values())
+        assert newest == journal.lsn
+        journal.close()
+    assert snapshots >= KILLS / 2
+
+
+def run_and_kill(directory: Path, lines: int) -> int:
+    """Let a child write until it has acknowledged `lines` times, kill it; returns the last acknowledged lsn."""
+    child = subprocess.Popen([sys.executable, "-c", CHILD, directory], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    # A child that hangs is killed as well, and its missing lines fail the test.
+    guard = threading.Timer(20, child.kill)
+    guard.start()
+    read = [child.stdout.readline() for _ in range(lines)]
+    child.kill()
+    read += child.stdout.readlines()
+    child.wait()
+    guard.cancel()
+    child.stdout.close()
+    assert len(read) >= lines and read[lines - 1]
+    return int([line for line in read if line.endswith("\n")][-1])
