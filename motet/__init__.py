@@ -1,1 +1,1 @@
-"""The face of Motet: the command `motet` and the client."""
+"""What people type and import: the command `motet` (cli), the client (client), the demo."""

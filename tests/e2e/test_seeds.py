@@ -3,6 +3,7 @@
 What the documents cannot fix is compared by form: generated ids, times, and which proplet.
 """
 
+import itertools
 import re
 import time
 from datetime import datetime
@@ -135,7 +136,7 @@ def test_part_2_the_parallel_job_and_the_sequential_one(one_edge):
     first, _ = run_job(one_edge, "parallel", parallel, [(100, 50), (25, 75), (200, 300)], "addition-pipeline")
     sequential = ["seq-task-001", "seq-task-002", "seq-task-003"]
     second, tasks = run_job(one_edge, "sequential", sequential, [(1, 2), (3, 4), (5, 6)], "sequential-pipeline")
-    for before, after in zip(tasks, tasks[1:], strict=False):
+    for before, after in itertools.pairwise(tasks):
         assert after["start_time"] >= before["finish_time"]
 
     page = one_edge.call("GET", "/jobs?offset=0&limit=100")

@@ -1,0 +1,206 @@
+"""The command `motet`. Nothing heavy is imported before a command needs it: `motet --help` answers at once."""
+
+import argparse
+import contextlib
+import dataclasses
+import math
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shared import VERSION
+from shared.errors import MotetError, Unavailable
+from shared.states import COMPLETED
+
+if TYPE_CHECKING:
+    from motet.client import Client
+    from motet.config import Config
+    from motet.sse import Event
+
+OK = 0
+FAILED = 1
+USAGE = 2
+UNREACHABLE = 4
+TIMEOUT = 124
+INTERRUPTED = 130
+
+_USAGE_CODES = ("bad_config", "bad_url", "missing_extra")
+_EXIT_CODES = "exit codes: 0 done, 1 the task failed, 2 wrong usage, 4 no hub there, 124 timeout, 130 Ctrl-C"
+_INTEGER = re.compile(r"[+-]?\d{1,1000}", re.ASCII)
+_FLOAT = re.compile(r"[+-]?(\d+\.\d*|\.?\d+)([eE][+-]?\d+)?", re.ASCII)
+_NEGATIVE = re.compile(r"-(\.?\d|inf|nan)", re.ASCII)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; the exit code. Errors are one sentence on stderr."""
+    parser = argparse.ArgumentParser(
+        prog="motet",
+        description="WebAssembly tasks on edge devices: a hub, its edges, and a way to try them.",
+        epilog="commands:\n"
+        + "".join(f"  {name:6} {command.__doc__}\n" for name, command in COMMANDS.items())
+        + "\n`motet COMMAND --help` tells more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"motet {VERSION}")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="what to do")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="its options")
+    given = parser.parse_args(argv)
+    try:
+        return COMMANDS[given.command](given.rest)
+    except MotetError as error:
+        _say(error.message)
+        if error.code in _USAGE_CODES:
+            return USAGE
+        return UNREACHABLE if isinstance(error, Unavailable) else FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def hub(argv: list[str]) -> int:
+    """the REST API, the broker, the store and the scheduler, in one process"""
+    from motet.config import HubConfig
+    from motet.extras import need
+
+    config = _configured("hub", HubConfig, argv)
+    need("hub", "motet hub needs")
+    from hub.main import run as run_hub
+
+    return run_hub(**dataclasses.asdict(config))
+
+
+def edge(argv: list[str]) -> int:
+    """an edge device on this machine: runs the hub's tasks"""
+    from motet.config import EdgeConfig
+    from motet.extras import need
+
+    config = _configured("edge", EdgeConfig, argv)
+    need("edge", "motet edge needs")
+    from edge.cpython.app import main as run_edge
+
+    host, port = config.address
+    return run_edge(host, port, config.id, config.data, config.slots, _say)
+
+
+def demo(argv: list[str]) -> int:
+    """a hub and three edges that play a workflow, a failure and two jobs"""
+    parser = argparse.ArgumentParser(prog="motet demo", description=demo.__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave hub and edges running until Ctrl-C")
+    given = parser.parse_args(argv)
+    from motet.demo import main as run_demo
+
+    return run_demo(keep=given.keep)
+
+
+def run(argv: list[str]) -> int:
+    """one module, once: uploads it, starts it, waits, prints its results"""
+    parser = _run_parser()
+    # A leading space keeps argparse from taking -1e5 for an option; reading a number drops it.
+    given = parser.parse_intermixed_args([f" {word}" if _NEGATIVE.match(word) else word for word in argv])
+    try:
+        module = Path(given.file).read_bytes()
+    except OSError as error:
+        parser.error(f"{given.file}: {error.strerror}")
+    from motet.client import Client
+
+    fields: dict[str, Any] = {"file": module, "inputs": [_value(word) for word in given.inputs]}
+    if given.function:
+        fields["function"] = given.function
+    with Client(given.url) as client:
+        task = client.create_task(given.name or given.function or Path(given.file).stem, **fields)
+        return _play(client, task["id"], given.timeout)
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {"hub": hub, "edge": edge, "demo": demo, "run": run}
+
+
+def _configured(command: str, kind: "type[Config]", argv: list[str]) -> "Config":
+    """The configuration of a command whose flags are the fields of its dataclass."""
+    from motet.config import FILE, flag, options, resolve, variable
+
+    parser = argparse.ArgumentParser(
+        prog=f"motet {command}",
+        description=COMMANDS[command].__doc__,
+        epilog="A flag goes before its environment variable, that before the file, that before the default.",
+    )
+    parser.add_argument("--config", metavar="FILE", help=f"TOML file with a [{command}] table (default: {FILE})")
+    for name, option in options(kind).items():
+        text = option.help
+        if option.default not in (None, "", False):
+            text += f" (default: {option.default})"
+        if not option.flag_only:
+            text += f" [{variable(name)}]"
+        switch: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+        form = switch if option.default is False else {"metavar": name.upper()}
+        parser.add_argument(flag(name), dest=name, default=None, help=text, **form)
+    given = vars(parser.parse_args(argv))
+    return resolve(kind, given, given.pop("config"))
+
+
+def _run_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="motet run", description=run.__doc__, epilog=_EXIT_CODES)
+    parser.add_argument("file", metavar="FILE.wasm", help="the module")
+    parser.add_argument("inputs", nargs="*", metavar="INPUT", help="numbers where they look like numbers, else text")
+    parser.add_argument("--function", metavar="NAME", help="the export to call (default: main, run or _start)")
+    parser.add_argument("--name", help="the task's name (default: the function's, or the file's)")
+    parser.add_argument("--url", default="http://127.0.0.1:7070", help="the hub (default: %(default)s)")
+    parser.add_argument("--timeout", type=_positive, metavar="S", help="stop the task after so many seconds")
+    return parser
+
+
+def _positive(word: str) -> float:
+    seconds = float(word)
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{word.strip()} is not a number of seconds above 0")
+    return seconds
+
+
+def _value(word: str) -> int | float | str:
+    """10 and -1.5 as numbers; nan, inf and hexadecimal stay text, which devices read as numbers where they want one."""
+    text = word.strip()
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text) and math.isfinite(float(text)):
+        return float(text)
+    return text if _NEGATIVE.match(text) else word
+
+
+def _play(client: "Client", task_id: str, timeout: float | None) -> int:
+    """Starts a task, waits for it and prints what came of it; the exit code."""
+    from motet.client import WaitTimeout
+
+    told: set[str] = set()
+
+    def tell_why_it_waits(event: "Event") -> None:
+        reason = event["data"].get("pending_reason")
+        if reason and reason not in told:
+            told.add(reason)
+            _say(f"waiting: {reason}")
+
+    try:
+        client.start_task(task_id)
+        task = client.wait_task(task_id, timeout, tell_why_it_waits)
+    except WaitTimeout:
+        _stop(client, task_id, "motet run: timeout")
+        _say(f"timeout: stopped after {timeout:g} s")
+        return TIMEOUT
+    except KeyboardInterrupt:
+        _stop(client, task_id, "motet run: Ctrl-C")
+        _say("stopped")
+        return INTERRUPTED
+    if task["state"] == COMPLETED:
+        print(task.get("results", ""), end="")
+        return OK
+    _say(task.get("error") or f"the task is {task['state_name']}")
+    return FAILED
+
+
+def _stop(client: "Client", task_id: str, why: str) -> None:
+    # It may have ended just now, or the hub be gone: there is nothing left to do then.
+    with contextlib.suppress(MotetError):
+        client.stop_task(task_id, error_message=why)
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
