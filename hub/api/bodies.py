@@ -10,8 +10,10 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 
+from hub.core.conditions import ON_DEP_FAILURE, RUN_IF
 from hub.core.cron import zone
 from hub.core.model import Doc
+from hub.core.retries import BACKOFFS, CODES
 from hub.core.schedules import CATCHUPS, EVERY_LEAST_S, OVERLAPS
 from shared.errors import BadRequest, TooLarge
 
@@ -19,13 +21,18 @@ MAX_BODY = 16 << 20
 MAX_TASKS = 20_000
 MAX_NAME = 256
 MAX_METADATA = 1 << 20
+ON_DEVICE_LOST = ("retry", "fail", "wait", "interrupt")
 PRIORITIES = {"urgent": 90, "high": 80, "normal": 50, "low": 20}
-RUN_IF = ("success", "failure")
 ABIS = ("auto", "call", "wasi", "edge", "extism")
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _IMAGE = re.compile(
     r"(https?|file)://\S+|[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?"
 )
+
+
+class DependencyIn(msgspec.Struct):
+    id: str
+    required: bool = True
 
 
 class TaskIn(msgspec.Struct):
@@ -44,9 +51,24 @@ class TaskIn(msgspec.Struct):
     daemon: bool | None = None
     encrypted: bool | None = None
     proplet_id: str | None = None
-    depends_on: list[str] | None = None
-    dependencies: list[str] | None = None
+    depends_on: list[str | DependencyIn] | None = None
+    dependencies: list[str | DependencyIn] | None = None
     run_if: str | None = None
+    on_dep_failure: str | None = None
+    when: str | None = None
+    retries: int | None = None
+    max_attempts: int | None = None
+    backoff: str | None = None
+    backoff_base: float | None = None
+    backoff_max: float | None = None
+    backoff_jitter: float | None = None
+    retry_on: list[str] | None = None
+    queue_timeout: float | None = None
+    on_device_lost: str | None = None
+    lost_after: float | None = None
+    idempotent: bool | None = None
+    stop_grace_s: float | None = None
+    cost: float | None = None
     parent_id: str | None = None
     workflow_id: str | None = None
     user_id: str | None = None
@@ -68,15 +90,23 @@ class TaskIn(msgspec.Struct):
     misfire_grace: float | None = None
 
 
-class WorkflowIn(msgspec.Struct):
+class GroupIn(msgspec.Struct):
+    """What a workflow and a job have in common."""
+
     tasks: list[TaskIn]
     name: str | None = None
+    fail_fast: bool | None = None
+    max_parallel: int | None = None
+    timeout: float | None = None
+    user_id: str | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class WorkflowIn(GroupIn):
     workflow_id: str | None = None
 
 
-class JobIn(msgspec.Struct):
-    tasks: list[TaskIn]
-    name: str | None = None
+class JobIn(GroupIn):
     job_id: str | None = None
     execution_mode: str | None = None
 
@@ -118,7 +148,22 @@ def _readable(error: msgspec.ValidationError) -> str:
     return f"{where}: {what[0].lower()}{what[1:]}" if where else f"the body: {what[0].lower()}{what[1:]}"
 
 
-def tasks_of(body: WorkflowIn | JobIn) -> list[Doc]:
+def options_of(body: GroupIn) -> Doc:
+    """The fields of a workflow or a job beside its name and tasks."""
+    options: Doc = {}
+    if body.max_parallel is not None:
+        options["max_parallel"] = _at_least("max_parallel", body.max_parallel, 1)
+    if body.timeout is not None:
+        options["timeout"] = _timeout("timeout", body.timeout)
+    if body.user_id:
+        options["user_id"] = _short("user_id", body.user_id)
+    for field in ("fail_fast", "metadata"):
+        if getattr(body, field) is not None:
+            options[field] = getattr(body, field)
+    return options
+
+
+def tasks_of(body: GroupIn) -> list[Doc]:
     if not body.tasks:
         raise BadRequest("tasks is empty: name at least one", "no_tasks")
     if len(body.tasks) > MAX_TASKS:
@@ -150,12 +195,58 @@ def definition(task: TaskIn) -> Doc:
         value = getattr(task, field)
         if value:
             spec["pinned_to" if field == "proplet_id" else field] = check_id(field, value)
-    depends_on = task.depends_on if task.depends_on is not None else task.dependencies
-    if depends_on is not None:
-        spec["depends_on"] = list(dict.fromkeys(depends_on))
-    spec.update(_checked(task))
-    spec.update(_scheduled(task))
+    for part in (_dependencies, _checked, _failing, _scheduled):
+        spec.update(part(task))
     return spec
+
+
+def _dependencies(task: TaskIn) -> Doc:
+    """depends_on as ids, and which of them are optional."""
+    given = task.depends_on if task.depends_on is not None else task.dependencies
+    if given is None:
+        return {}
+    required = {(one if isinstance(one, str) else one.id): isinstance(one, str) or one.required for one in given}
+    optional = [id for id, needed in required.items() if not needed]
+    return {"depends_on": list(required), **({"optional": optional} if optional else {})}
+
+
+def _failing(task: TaskIn) -> Doc:
+    """The fields that say what happens when an attempt fails, or its device is lost."""
+    spec: Doc = {}
+    if task.retries is not None and task.max_attempts is not None:
+        raise BadRequest("give retries or max_attempts (retries and one), not both", "bad_retries")
+    if task.max_attempts is not None:
+        spec["retries"] = _at_least("max_attempts", task.max_attempts, 1) - 1
+    if task.retries is not None:
+        spec["retries"] = _at_least("retries", task.retries, 0)
+    for field, words in (("backoff", BACKOFFS), ("on_device_lost", ON_DEVICE_LOST)):
+        if getattr(task, field):
+            spec[field] = _one_of(field, getattr(task, field), words)
+    if task.retry_on is not None:
+        spec["retry_on"] = [_one_of("retry_on", code, CODES) for code in task.retry_on]
+    for field in ("backoff_base", "backoff_max", "backoff_jitter", "lost_after", "stop_grace_s", "cost"):
+        if getattr(task, field) is not None:
+            spec[field] = _at_least(field, getattr(task, field), 0)
+    if task.queue_timeout is not None:
+        spec["queue_timeout"] = _timeout("queue_timeout", task.queue_timeout)
+    if task.idempotent is not None:
+        spec["idempotent"] = task.idempotent
+    return spec
+
+
+Number = TypeVar("Number", int, float)
+
+
+def _at_least(field: str, value: Number, least: float) -> Number:
+    if not least <= value <= 1e9:
+        raise BadRequest(f"{field} is at least {least}, not {value}", f"bad_{field}")
+    return value
+
+
+def _timeout(field: str, value: float) -> float:
+    if not 0 < value <= 1e9:
+        raise BadRequest(f"{field} is seconds above 0, not {value}", f"bad_{field}")
+    return value
 
 
 def _checked(task: TaskIn) -> Doc:
@@ -165,14 +256,16 @@ def _checked(task: TaskIn) -> Doc:
         raise BadRequest("encrypted tasks are not supported by this hub", "not_supported")
     if task.run_if:
         spec["run_if"] = _one_of("run_if", task.run_if, RUN_IF)
+    if task.on_dep_failure:
+        spec["on_dep_failure"] = _one_of("on_dep_failure", task.on_dep_failure, ON_DEP_FAILURE)
+    if task.when:
+        spec["when"] = task.when
     if task.abi:
         spec["abi"] = _one_of("abi", task.abi, ABIS)
     if task.priority is not None:
         spec["priority"] = _priority(task.priority)
     if task.timeout is not UNSET:
-        if task.timeout is not None and not 0 < task.timeout <= 1e9:
-            raise BadRequest(f"timeout is seconds above 0, or null for none, not {task.timeout}", "bad_timeout")
-        spec["timeout"] = task.timeout
+        spec["timeout"] = None if task.timeout is None else _timeout("timeout", task.timeout)
     if task.image_url:
         if len(task.image_url) > 2048 or not _IMAGE.fullmatch(task.image_url):
             raise BadRequest(
@@ -200,9 +293,7 @@ def _scheduled(task: TaskIn) -> Doc:
     for field, least in (("every", EVERY_LEAST_S), ("max_runs", 1), ("misfire_grace", 0)):
         value = getattr(task, field)
         if value is not None:
-            if not least <= value <= 1e9:
-                raise BadRequest(f"{field} is at least {least}, not {value}", f"bad_{field}")
-            spec[field] = value
+            spec[field] = _at_least(field, value, least)
     for field in ("at", "start_at", "end_at"):
         text = getattr(task, field)
         if text and not text.startswith("0001-01-01"):

@@ -14,7 +14,9 @@ ZERO_TIME = "0001-01-01T00:00:00Z"
 # Up to here an answer carries the module itself.
 FILE_SHOWN = 4096
 # Absent when empty, in the order of print.
-_OPTIONAL = ("image_url", "function", "abi", "inputs", "env", "depends_on", "run_if", "parent_id", "workflow_id",
+_OPTIONAL = ("image_url", "function", "abi", "inputs", "env", "run_if", "on_dep_failure", "when", "retries", "backoff",
+             "backoff_base", "backoff_max", "backoff_jitter", "retry_on", "queue_timeout", "on_device_lost",
+             "lost_after", "idempotent", "stop_grace_s", "cost", "parent_id", "workflow_id",
              "job_id", "user_id", "results", "outputs", "stdout", "exit_code", "duration_ms", "error", "error_info",
              "metadata", "origin", "stopping")  # fmt: skip
 
@@ -40,6 +42,7 @@ def task_view(runtime: Runtime, doc: Doc, full_file: bool = False) -> Doc:
         "daemon": doc.get("daemon", False),
         "encrypted": False,
         **{key: doc[key] for key in _OPTIONAL if doc.get(key) is not None and doc[key] != []},
+        **_dependencies(doc),
         **_file(runtime, doc.get("module"), full_file),
         "start_time": time_text(doc.get("start_time")),
         "finish_time": time_text(doc.get("finish_time")),
@@ -56,6 +59,8 @@ def task_view(runtime: Runtime, doc: Doc, full_file: bool = False) -> Doc:
         view["proplet_id"] = proplet
     if "timeout" in doc:
         view["timeout"] = doc["timeout"]
+    if doc.get("retry_at") is not None:
+        view["retry_at"] = time_text(doc["retry_at"])
     if doc.get("attempts"):
         view["attempts"] = [attempt_view(attempt) for attempt in doc["attempts"]]
     if state == states.PENDING:
@@ -64,6 +69,13 @@ def task_view(runtime: Runtime, doc: Doc, full_file: bool = False) -> Doc:
         if reason:
             view["pending_reason"] = reason
     return view
+
+
+def _dependencies(doc: Doc) -> Doc:
+    """depends_on as it was sent, with resolved ids: an optional one as an object."""
+    optional = doc.get("optional") or ()
+    ids = doc.get("depends_on")
+    return {"depends_on": [{"id": id, "required": False} if id in optional else id for id in ids]} if ids else {}
 
 
 _SCHEDULE = ("schedule", "every", "timezone", "max_runs", "overlap", "catchup", "misfire_grace", "last_firing")
@@ -97,6 +109,9 @@ def attempt_view(attempt: Doc) -> Doc:
     return {**attempt, **times}
 
 
+_GROUP = ("fail_fast", "max_parallel", "timeout", "user_id", "metadata")
+
+
 def group_view(runtime: Runtime, group: Group, tasks: bool = True) -> Doc:
     """A job or a workflow: a summary with its tasks (rest.md, "pages"); without tasks for the live stream."""
     began, ended = group_times(group)
@@ -110,6 +125,7 @@ def group_view(runtime: Runtime, group: Group, tasks: bool = True) -> Doc:
         "start_time": time_text(began),
         "finish_time": time_text(ended),
     }
+    view |= {key: group.doc[key] for key in _GROUP if group.doc.get(key) is not None}
     if group.table == JOBS:
         view["execution_mode"] = group.doc["execution_mode"]
     if tasks:

@@ -3,26 +3,19 @@
 An attempt is (task, attempt number, device). Only the current one changes the task: that is the fence.
 """
 
-from collections.abc import Collection
-from typing import Any
-
-from hub.core import flow, passing
-from hub.core.commands import Beat, Hello, Result, Started
+from hub.core import flow, passing, retries
+from hub.core.commands import Result, Started
 from hub.core.model import (
-    ALIVE_HISTORY,
     ATTEMPTS_KEPT,
     LOSSES_ALLOWED,
-    RESENDS,
     Doc,
     Proplet,
     Task,
 )
-from hub.core.timing import LEASE, SILENCE
+from hub.core.timing import LEASE
 from hub.core.world import World
 from shared import states
 from shared.errors import TaskFailure
-
-Pairs = Collection[tuple[str, int]]
 
 # What a device's result may say of the run, beside its outcome.
 _REPORTED = ("outputs", "exit_code", "duration_ms", "stdout", "output")
@@ -36,9 +29,9 @@ _SUPERSEDED = ("ok", "outputs", "error", "duration_ms")
 def dispatch(world: World) -> None:
     """Gives queued tasks to free proplets until one of them runs out."""
     for task, proplet in world.placer.matches():
-        world.unqueued(task)
+        world.taken(task)
         try:
-            fields = _start_fields(world, task)
+            fields = start_fields(world, task)
         except TaskFailure as error:
             flow.fail(world, task, error.code, error.message)
             flow.settle(world, task)
@@ -58,7 +51,7 @@ def dispatch(world: World) -> None:
         world.send(proplet.id, "start", {**fields, "attempt": number})
 
 
-def _start_fields(world: World, task: Task) -> Doc:
+def start_fields(world: World, task: Task) -> Doc:
     """The start message (protocol.md) but for the attempt; TaskFailure when an input refers to what is not there."""
     doc, policy = task.doc, world.policy
     timeout_s = None if doc.get("daemon") else doc.get("timeout", policy.task_timeout_s)
@@ -88,11 +81,17 @@ def _start_fields(world: World, task: Task) -> Doc:
 def _hold(world: World, task: Task, proplet: Proplet) -> None:
     """Puts an attempt on the proplet's books and begins its lease."""
     proplet.running[task.id] = task
-    task.lease_until = world.now.mono + world.policy.lease_s
-    _watch(world, task)
+    renew(world, task)
+    watch(world, task)
 
 
-def _watch(world: World, task: Task) -> None:
+def renew(world: World, task: Task) -> None:
+    """Begins the attempt's lease anew: lost_after, but no less than the hub's own."""
+    lease_s = max(task.doc.get("lost_after") or 0.0, world.policy.lease_s)
+    task.lease_until = world.now.mono + lease_s
+
+
+def watch(world: World, task: Task) -> None:
     if not task.leased:
         task.leased = True
         world.timers.add(task.lease_until, LEASE, task.id)
@@ -109,8 +108,12 @@ def take_up(world: World) -> None:
     for task in world.tasks.values():
         if task.state in states.ACTIVE:
             _hold(world, task, world.proplets[task.doc["proplet_id"]])
+        elif task.doc.get("retry_at") is not None:
+            world.delay(task, max(0.0, task.doc["retry_at"] - world.now.wall))
         elif task.doc.get("queued_at") is not None:
             world.enqueue(task)
+    for group in (*world.workflows.values(), *world.jobs.values()):
+        flow.watch_deadline(world, group)
 
 
 # --- what devices say
@@ -121,7 +124,7 @@ def started(world: World, command: Started) -> None:
     if task is not None and task.state == states.SCHEDULED:
         begin = _begin(world, task, world.now.wall)
         world.move(task, states.RUNNING, {"start_time": begin, "attempts": _noted(task, {"start_time": begin})})
-        task.lease_until = world.now.mono + world.policy.lease_s
+        renew(world, task)
 
 
 def result(world: World, command: Result) -> None:
@@ -131,7 +134,7 @@ def result(world: World, command: Result) -> None:
         _keep_superseded(world, command)
     elif task.doc.get("stopping"):
         _end_attempt(world, task, "cancelled", {"superseded": _summary(command.fields)})
-        flow.interrupt(world, task, task.doc.get("stop_message"))
+        flow.interrupted(world, task)
     elif command.fields.get("ok"):
         _complete(world, task, command.fields)
     else:
@@ -144,7 +147,7 @@ def _complete(world: World, task: Task, fields: Doc) -> None:
     reported = {key: fields[key] for key in _REPORTED if key in fields}
     text = fields.get("text")
     times = _times(world, task)
-    world.move(task, states.COMPLETED, {**times, "results": "" if text is None else text, "losses": None, **reported})
+    world.move(task, states.COMPLETED, {**times, "results": "" if text is None else text, **reported})
     flow.settle(world, task)
 
 
@@ -152,7 +155,12 @@ def _fail(world: World, task: Task, fields: Doc) -> None:
     error = fields.get("error") or {}
     code, message = str(error.get("code") or "unknown"), str(error.get("message") or "the device gave no reason")
     failure = flow.failure(code, message, "responded")
+    failures = (task.doc.get("failures") or 0) + 1
     _end_attempt(world, task, "failed", {"error_info": failure["error_info"]})
+    if retries.retried(task.doc, code, failures) and not (task.group is not None and task.group.halted):
+        world.move(task, states.PENDING, {"start_time": None, "proplet_id": None, "failures": failures})
+        world.delay(task, retries.delay(task.doc, failures))
+        return
     reported = {key: fields[key] for key in _REPORTED if key in fields and key != "outputs"}
     world.move(task, states.FAILED, {**_times(world, task), **reported, **failure})
     flow.settle(world, task)
@@ -207,167 +215,32 @@ def _keep_superseded(world: World, command: Result) -> None:
             world.write(task, {"attempts": [*attempts[:at], kept, *attempts[at + 1 :]]})
 
 
-# --- presence
-
-
-def connected(world: World, device: str) -> None:
-    proplet = world.proplets.get(device)
-    if proplet is None:
-        proplet = Proplet({"id": device, "name": device, "seq": world.next_seq(), "created_at": world.now.wall})
-        world.proplets[device] = proplet
-        world.keep(proplet)
-    proplet.connected = True
-    proplet.greeted = False
-    _seen(world, proplet)
-
-
-def disconnected(world: World, device: str) -> None:
-    """A closed connection is a hint: nothing new goes there. What runs there is decided by its lease."""
-    proplet = world.proplets.get(device)
-    if proplet is not None:
-        proplet.connected = proplet.greeted = False
-        world.placer.update(proplet)
-        _write_seen(world, proplet, {})
-
-
-_HELLO = ("boot", "agent", "runtime", "caps", "mem_free", "mem_total", "flash_free", "slots", "labels", "max_message",
-          "max_chunk")  # fmt: skip
-
-
-def hello(world: World, command: Hello) -> None:
-    proplet = world.proplets.get(command.device)
-    if proplet is None:
-        connected(world, command.device)
-        proplet = world.proplets[command.device]
-    fields = command.fields
-    rebooted = proplet.doc.get("boot") != fields["boot"]
-    proplet.connected = proplet.greeted = True
-    proplet.mem_free = fields["mem_free"]
-    _seen(world, proplet)
-    history = [*(proplet.doc.get("alive_history") or ()), world.now.wall][-ALIVE_HISTORY:]
-    _write_seen(world, proplet, {**{key: fields.get(key) for key in _HELLO}, "alive_history": history})
-    running, outbox = _pairs(fields["running"]), _pairs(fields["outbox"])
-    for task in list(proplet.running.values()):
-        key = (task.id, task.attempt)
-        if key not in running and key not in outbox:
-            if rebooted:
-                lost(world, task, f"proplet {proplet.id} restarted with the task on it")
-            else:
-                # Nothing of the connection before can arrive any more: the start was lost with it.
-                _send_again(world, task)
-    _reconcile(world, proplet, running)
-    world.placer.update(proplet)
-
-
-def beat(world: World, command: Beat) -> None:
-    proplet = world.proplets.get(command.device)
-    if proplet is None or not proplet.greeted:
-        return
-    fields = command.fields
-    proplet.mem_free, proplet.uptime_s = fields["mem_free"], fields["uptime_s"]
-    _seen(world, proplet)
-    running = _pairs(fields["running"])
-    for task in list(proplet.running.values()):
-        overdue = world.now.mono - task.dispatched > world.policy.beat_s
-        if overdue and task.state == states.SCHEDULED and (task.id, task.attempt) not in running:
-            _send_again(world, task)
-    _reconcile(world, proplet, running)
-    world.placer.update(proplet)
-
-
-def _pairs(items: Any) -> set[tuple[str, int]]:
-    return {(item[0], item[1]) for item in items}
-
-
-def _reconcile(world: World, proplet: Proplet, running: Pairs) -> None:
-    """Compares what the device says it runs with what it should run: leases go on, the rest is stopped."""
-    for id, attempt in running:
-        task = proplet.running.get(id)
-        if task is None or task.attempt != attempt:
-            world.send(proplet.id, "stop", {"task": id, "attempt": attempt, "grace_ms": 0})
-            continue
-        task.lease_until = world.now.mono + world.policy.lease_s
-        if task.doc.get("stopping"):
-            flow.send_stop(world, task)
-
-
-def _send_again(world: World, task: Task) -> None:
-    """The same attempt once more; a device runs an attempt at most once, so a start too many does no harm."""
-    if task.doc.get("stopping"):
-        lost(world, task, "stopped before it began")
-    elif task.resends >= RESENDS:
-        lost(world, task, f"its start was sent {RESENDS + 1} times and not taken")
-    else:
-        task.resends += 1
-        task.dispatched = world.now.mono
-        task.lease_until = world.now.mono + world.policy.lease_s
-        try:
-            fields = _start_fields(world, task)
-        except TaskFailure as error:
-            lost(world, task, error.message)
-        else:
-            world.send(task.doc["proplet_id"], "start", {**fields, "attempt": task.attempt})
-
-
-def _seen(world: World, proplet: Proplet) -> None:
-    proplet.seen, proplet.seen_wall = world.now.mono, world.now.wall
-    if not proplet.alive:
-        proplet.alive = True
-        world.timers.add(world.now.mono + world.policy.lease_s, SILENCE, proplet.id)
-
-
-def _write_seen(world: World, proplet: Proplet, changes: Doc) -> None:
-    """Keeps when the device was last heard: at changes only, a beat each 10 s would wear out an SD card."""
-    world.write(proplet, {**changes, "last_alive_at": proplet.seen_wall or None})
-
-
-# --- time
-
-
-def tick(world: World) -> None:
-    for what, which in world.timers.due(world.now.mono):
-        if what == LEASE:
-            _lease_due(world, which)
-        else:
-            _silence_due(world, which)
-
-
-def _lease_due(world: World, id: str) -> None:
-    task = world.tasks.get(id)
-    if task is None:
-        return
-    task.leased = False
-    if task.state not in states.ACTIVE:
-        return
-    if task.lease_until > world.now.mono:
-        _watch(world, task)  # renewed since
-        return
-    lost(world, task, f"proplet {task.doc['proplet_id']} fell silent")
-
-
-def _silence_due(world: World, id: str) -> None:
-    proplet = world.proplets.get(id)
-    if proplet is None or not proplet.alive:
-        return
-    until = proplet.seen + world.policy.lease_s
-    if until > world.now.mono:
-        world.timers.add(until, SILENCE, id)
-        return
-    proplet.alive = False
-    world.placer.update(proplet)
-    _write_seen(world, proplet, {})
+# --- loss
 
 
 def lost(world: World, task: Task, why: str) -> None:
     """Fences the current attempt: whatever its device reports from now on is not this task's result."""
-    losses = task.doc.get("losses", 0) or 0
+    losses = (task.doc.get("losses") or 0) + 1
     failure = flow.failure("device_lost", why, "unknown")
     _end_attempt(world, task, "lost", {"error_info": failure["error_info"]})
+    rule = loss_rule(task)
     if task.doc.get("stopping"):
-        flow.interrupt(world, task, task.doc.get("stop_message"))
-    elif losses >= LOSSES_ALLOWED:
+        flow.interrupted(world, task)
+    elif rule == "interrupt":
+        flow.interrupt(world, task, why, "device_lost")
+    elif rule == "fail" or losses > LOSSES_ALLOWED or not _repeatable(task):
         world.move(task, states.FAILED, {**_times(world, task), **failure})
         flow.settle(world, task)
     else:
-        world.move(task, states.PENDING, {"start_time": None, "proplet_id": None, "losses": losses + 1})
+        world.move(task, states.PENDING, {"start_time": None, "proplet_id": None, "losses": losses})
         world.enqueue(task)
+
+
+def _repeatable(task: Task) -> bool:
+    return task.doc.get("idempotent") is not False
+
+
+def loss_rule(task: Task) -> str:
+    """on_device_lost; what must not run twice waits for its device to come back and tell."""
+    given: str | None = task.doc.get("on_device_lost")
+    return given or ("retry" if _repeatable(task) else "wait")

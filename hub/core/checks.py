@@ -20,7 +20,7 @@ def violations(engine: Engine) -> list[str]:
         for id, task in proplet.running.items():
             if task.state not in states.ACTIVE or task.doc["proplet_id"] != proplet.id:
                 found.append(f"proplet {proplet.id} holds task {id}, which is {states.NAMES[task.state]}")
-    queued = sum(1 for task in world.tasks.values() if task.ticket)
+    queued = sum(1 for task in world.tasks.values() if task.ticket and not task.held)
     if queued != world.placer.length:
         found.append(f"the queue counts {world.placer.length} tasks and holds {queued}")
     return found
@@ -32,16 +32,20 @@ def _task_violations(engine: Engine, task: Task) -> list[str]:
         proplet = engine.world.proplets.get(task.doc.get("proplet_id") or "")
         if proplet is None or proplet.running.get(task.id) is not task:
             found.append("is active and on no proplet's books")
-        if not task.leased:
-            found.append("is active and no lease watches it")
-    if task.ticket and task.state != states.PENDING:
+    if task.wanted and task.state != states.PENDING:
         found.append(f"is queued and {states.NAMES[task.state]}")
-    if bool(task.ticket) != (task.doc.get("queued_at") is not None):
+    if task.wanted != (task.doc.get("queued_at") is not None):
         found.append("is queued in memory and not in its document, or the other way round")
     if task.state == states.PENDING and task.waiting != unsettled(task):
         found.append(f"waits for {unsettled(task)} tasks and counts {task.waiting}")
     gates = [gate.state for gate in task.gates()]
-    if task.state == states.PENDING and not task.ticket and gates and all(state in states.SETTLED for state in gates):
+    if (
+        task.group
+        and task.state == states.PENDING
+        and not task.wanted
+        and gates
+        and all(state in states.SETTLED for state in gates)
+    ):
         found.append("is in limbo: all it waited for has settled")
     return found
 
@@ -51,6 +55,11 @@ def _group_violations(group: Group) -> list[str]:
     found = []
     if [counts[state] for state in range(len(states.NAMES))] != group.counts:
         found.append(f"counts {group.counts} and has {dict(counts)}")
-    if group.queued != sum(1 for task in group.tasks.values() if task.ticket):
+    if group.queued != sum(1 for task in group.tasks.values() if task.wanted):
         found.append("has lost count of its queued tasks")
+    if group.placed != sum(1 for task in group.tasks.values() if task.ticket and not task.held):
+        found.append("has lost count of its tasks that wait for a proplet")
+    limit = group.doc.get("max_parallel")
+    if limit is not None and group.running > limit:
+        found.append(f"runs {group.running} tasks and may run {limit}")
     return found

@@ -16,11 +16,14 @@ class CreateTask:
 
 @dataclass(slots=True)
 class CreateWorkflow:
+    """options: fail_fast, max_parallel, timeout, user_id, metadata, where given."""
+
     id: str
     name: str
     specs: list[Doc]
     fresh_ids: list[str]
     dry_run: bool = False
+    options: Doc = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -30,6 +33,7 @@ class CreateJob:
     mode: str
     specs: list[Doc]
     fresh_ids: list[str]
+    options: Doc = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from hub.core import attempts, commands, flow, schedules, submit
+from hub.core import attempts, commands, flow, presence, schedules, submit
 from hub.core.model import Doc, Group, Now, Outcome, Policy, Task
 from hub.core.world import World, load
 from shared import states
@@ -32,10 +32,10 @@ class Engine:
             commands.Start: _start,
             commands.Stop: _stop,
             commands.StopAll: flow.stop_all,
-            commands.Connected: lambda world, command: attempts.connected(world, command.device),
-            commands.Disconnected: lambda world, command: attempts.disconnected(world, command.device),
-            commands.Hello: attempts.hello,
-            commands.Beat: attempts.beat,
+            commands.Connected: lambda world, command: presence.connected(world, command.device),
+            commands.Disconnected: lambda world, command: presence.disconnected(world, command.device),
+            commands.Hello: presence.hello,
+            commands.Beat: presence.beat,
             commands.Started: attempts.started,
             commands.Result: attempts.result,
             commands.Tick: _tick,
@@ -57,6 +57,7 @@ class Engine:
         """Dispatches what is ready; what ends in doing so may make more ready."""
         world = self.world
         while True:
+            world.admit_held()
             attempts.dispatch(world)
             if not world.ended_firings:
                 break
@@ -83,9 +84,11 @@ class Engine:
             return None
         if schedules.is_template(task.doc):
             return None if task.doc.get("next_run") is None else "waits for its next run"
-        if not task.ticket:
-            return _waits_for(task)
-        return _waits_for_proplet(self.world, task)
+        if task.delayed:
+            return f"failed {task.doc.get('failures')} times and is tried again at its retry_at"
+        if task.held and task.group is not None:
+            return f"{task.group.doc['max_parallel']} tasks of its {task.group.table[:-1]} run already"
+        return _waits_for_proplet(self.world, task) if task.ticket else _waits_for(task)
 
 
 def _start(world: World, command: commands.Start) -> None:
@@ -107,7 +110,7 @@ def _stop(world: World, command: commands.Stop) -> int:
 
 
 def _tick(world: World, command: commands.Tick) -> None:
-    attempts.tick(world)
+    presence.tick(world)
     schedules.fire_due(world)
 
 

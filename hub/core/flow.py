@@ -3,11 +3,13 @@
 from collections import deque
 from collections.abc import Iterable
 
+from hub.core import conditions, expressions, passing
 from hub.core.commands import Start, Stop, StopAll
-from hub.core.model import Doc, Group, Task
+from hub.core.model import WORKFLOWS, Doc, Group, Task
+from hub.core.timing import DEADLINE
 from hub.core.world import World, unsettled
 from shared import states
-from shared.errors import Conflict, classify
+from shared.errors import Conflict, TaskFailure, classify
 
 # What a new run does not keep of the one before; the attempt number goes on, it is what fences.
 FRESH: Doc = {
@@ -22,6 +24,7 @@ FRESH: Doc = {
     "stopping": None,
     "proplet_id": None,
     "losses": None,
+    "failures": None,
 }
 
 NO_MODULE = "upload one with PUT /tasks/{id}/upload or set image_url"
@@ -63,16 +66,41 @@ def _start_group(world: World, group: Group, kind: str) -> None:
         _check_startable(task)
     if again:
         _reset(world, [task for task in tasks if task.state == states.INTERRUPTED or not resume])
-    world.write(group, {"started": True})
+    timeout = group.doc.get("timeout")
+    world.write(group, {"started": True, "deadline": None if timeout is None else world.now.wall + timeout})
+    watch_deadline(world, group)
     for task in tasks if resume else roots:
-        if task.state == states.PENDING and not task.waiting and not task.ticket:
+        if task.state == states.PENDING and not task.waiting and not task.wanted:
             _decide(world, task)
             settle(world, task)
 
 
+def watch_deadline(world: World, group: Group) -> None:
+    """Has the group looked at when its time is over."""
+    deadline = group.doc.get("deadline")
+    if deadline is not None:
+        wait = max(0.0, deadline - world.now.wall)
+        world.timers.add(world.now.mono + wait, DEADLINE, f"{group.table}/{group.id}")
+
+
+def deadline_due(world: World, which: str) -> None:
+    """A group whose time is over: what has not ended is Interrupted, with code `timeout`."""
+    table, _, id = which.partition("/")
+    group = (world.workflows if table == WORKFLOWS else world.jobs).get(id)
+    deadline = None if group is None else group.doc.get("deadline")
+    if group is None or deadline is None or not group.active:
+        return
+    if deadline > world.now.wall:
+        return watch_deadline(world, group)
+    message = f"the {table[:-1]} took longer than {group.doc['timeout']:g} s"
+    for task in group.tasks.values():
+        if task.state not in states.ENDED:
+            stop_task(world, task, message, "timeout")
+
+
 def _check_startable(task: Task) -> None:
     """Refuses what runs already and what has nothing to run, before anything has changed."""
-    if task.state in states.ACTIVE or task.ticket:
+    if task.state in states.ACTIVE or task.wanted:
         raise Conflict(f"task {task.id} runs already", "already_running")
     check_module(task)
 
@@ -88,7 +116,7 @@ def _with_descendants(root: Task) -> list[Task]:
     todo = [root]
     while todo:
         for child in todo.pop().children.values():
-            if child.state in states.ACTIVE or child.ticket:
+            if child.state in states.ACTIVE or child.wanted:
                 raise Conflict(f"task {root.id} cannot start again: task {child.id} behind it runs", "already_running")
             if child.id not in found:
                 found[child.id] = child
@@ -116,33 +144,54 @@ def settle(world: World, task: Task) -> None:
     """
     done = deque([task] if task.state in states.SETTLED else [])
     while done:
-        for child in done.popleft().children.values():
+        settled = done.popleft()
+        if settled.state == states.FAILED and settled.group is not None and settled.group.fail_fast:
+            done.extend(_halt(world, settled.group))
+        for child in settled.children.values():
             if child.state != states.PENDING:
                 continue
             child.waiting -= 1
-            if not child.waiting and not child.ticket:
+            if not child.waiting and not child.wanted:
                 _decide(world, child)
                 if child.state in states.SETTLED:
                     done.append(child)
 
 
-def _decide(world: World, task: Task) -> None:
-    """All that a task waited for has settled: it runs or is Skipped."""
-    if _condition_holds(task):
-        _enqueue(world, task)
-    else:
+def _halt(world: World, group: Group) -> list[Task]:
+    """The first failure under fail_fast: what has not started is Skipped, what runs may finish."""
+    pending = [task for task in group.tasks.values() if task.state == states.PENDING]
+    for task in pending:
+        world.dequeue(task)
         world.move(task, states.SKIPPED, {"finish_time": world.now.wall})
+    return pending
 
 
-def _condition_holds(task: Task) -> bool:
-    """run_if of semantics.md: success, every parent Completed; failure, at least one Failed."""
-    if task.previous is not None and task.previous.state != states.COMPLETED:
-        return False
-    if not task.parents:
-        return True
-    if task.doc.get("run_if") == "failure":
-        return any(parent.state == states.FAILED for parent in task.parents)
-    return all(parent.state == states.COMPLETED for parent in task.parents)
+def _decide(world: World, task: Task) -> None:
+    """All that a task waited for has settled: it runs, is Skipped, or Failed for its dependency's sake."""
+    try:
+        verdict = _verdict(task)
+    except TaskFailure as error:
+        fail(world, task, error.code, error.message)
+        return
+    if verdict == conditions.RUN:
+        _enqueue(world, task)
+    elif verdict == conditions.SKIP:
+        world.move(task, states.SKIPPED, {"finish_time": world.now.wall})
+    else:
+        bad = next(parent for parent in task.parents if parent.state != states.COMPLETED)
+        fail(world, task, "dependency_failed", f"task {bad.id}, which it depends on, is {states.NAMES[bad.state]}")
+
+
+def _verdict(task: Task) -> str:
+    group, previous, doc = task.group, task.previous, task.doc
+    if previous is not None and previous.state != states.COMPLETED and group is not None and group.fail_fast:
+        return conditions.SKIP
+    optional = doc.get("optional") or ()
+    ends = ((parent.state, parent.id not in optional) for parent in task.parents)
+    verdict = conditions.decide(doc.get("run_if"), doc.get("on_dep_failure"), ends)
+    if verdict == conditions.RUN and doc.get("when"):
+        return conditions.RUN if expressions.holds(doc["when"], passing.by_name(task)) else conditions.SKIP
+    return verdict
 
 
 def _enqueue(world: World, task: Task) -> None:
@@ -184,7 +233,7 @@ def stop(world: World, command: Stop) -> int:
 
 def stop_all(world: World, command: StopAll) -> int:
     """Stops what waits for a proplet or runs; tasks that nobody started stay as they are."""
-    busy = [task for task in world.tasks.values() if task.ticket or task.state in states.ACTIVE]
+    busy = [task for task in world.tasks.values() if task.wanted or task.state in states.ACTIVE]
     return _stop_each(world, busy, command)
 
 
@@ -197,22 +246,28 @@ def _stop_each(world: World, tasks: Iterable[Task], command: Stop | StopAll) -> 
     return stopped
 
 
-def stop_task(world: World, task: Task, message: str | None) -> None:
+def stop_task(world: World, task: Task, message: str | None, code: str = "cancelled") -> None:
     """A Pending task is Interrupted at once, one on a device when the device says so or its lease ends."""
     if task.state == states.PENDING:
         world.dequeue(task)
-        interrupt(world, task, message)
+        interrupt(world, task, message, code)
     else:
-        world.write(task, {"stopping": True, "stop_message": message})
+        world.write(task, {"stopping": True, "stop_message": message, "stop_code": code})
         send_stop(world, task)
 
 
-def interrupt(world: World, task: Task, message: str | None) -> None:
+def interrupt(world: World, task: Task, message: str | None, code: str) -> None:
     """Ends a stopped task. Its children are not triggered: they stay Pending."""
-    error = failure("cancelled", message or "stopped by request", "unknown")
-    changes = {"finish_time": world.now.wall, "stopping": None, "stop_message": None}
+    error = failure(code, message or "stopped by request", "unknown")
+    changes = {"finish_time": world.now.wall, "stopping": None, "stop_message": None, "stop_code": None}
     world.move(task, states.INTERRUPTED, {**changes, **error})
 
 
+def interrupted(world: World, task: Task) -> None:
+    """The stop of a task that was on a device has come to its end."""
+    interrupt(world, task, task.doc.get("stop_message"), task.doc.get("stop_code") or "cancelled")
+
+
 def send_stop(world: World, task: Task) -> None:
-    world.send(task.doc["proplet_id"], "stop", {"task": task.id, "attempt": task.attempt, "grace_ms": 0})
+    grace_ms = int(1000 * (task.doc.get("stop_grace_s") or 0))
+    world.send(task.doc["proplet_id"], "stop", {"task": task.id, "attempt": task.attempt, "grace_ms": grace_ms})

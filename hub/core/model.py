@@ -5,6 +5,7 @@ write it at any time. A field that is None counts as absent. What is not in a do
 tasks, leases) is rebuilt when the hub starts.
 """
 
+import heapq
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,10 @@ JOBS = "jobs"
 PROPLETS = "proplets"
 MODULES = "modules"
 META = "meta"
+ATTEMPTS = "attempts"
+
+PARALLEL, SEQUENTIAL, CONFIGURABLE = "parallel", "sequential", "configurable"
+MODES = (PARALLEL, SEQUENTIAL, CONFIGURABLE)
 
 # The attempts that a task's document lists.
 ATTEMPTS_KEPT = 10
@@ -46,9 +51,12 @@ class Task:
 
     __slots__ = (
         "children",
+        "delayed",
         "dispatched",
         "doc",
+        "due",
         "group",
+        "held",
         "id",
         "lease_until",
         "leased",
@@ -70,8 +78,13 @@ class Task:
         # While Pending: how many of parents and previous have not settled.
         self.waiting = 0
         self.group: Group | None = None
-        # Number of its live entry in the queue; 0 when it is not queued.
+        # Number of its live entry in a queue; 0 when it is in none.
         self.ticket = 0
+        # In the queue of its group, which runs as many as it may already.
+        self.held = False
+        # Waits for its next attempt, or in a queue only so long: until this monotonic second.
+        self.delayed = False
+        self.due = 0.0
         self.lease_until = 0.0
         # A lease timer stands for it: one is enough however many attempts there are.
         self.leased = False
@@ -88,15 +101,45 @@ class Task:
         number: int = self.doc.get("attempt", 0)
         return number
 
+    @property
+    def wanted(self) -> bool:
+        """It will run by itself: it waits for a proplet, for its group, or for its next attempt."""
+        return bool(self.ticket) or self.delayed
+
     def gates(self) -> list["Task"]:
         """Every task whose end this one waits for."""
         return [*self.parents, self.previous] if self.previous else self.parents
 
 
+# (-priority, creation sequence, ticket, task): tickets make an entry stale instead of searching the heap for it.
+Entry = tuple[int, int, int, Task]
+
+
+class Queue:
+    """Tasks that are ready to run, best first, with removal in O(1): a task whose ticket has changed is not in it."""
+
+    def __init__(self) -> None:
+        self._heap: list[Entry] = []
+
+    def push(self, task: Task) -> None:
+        doc = task.doc
+        heapq.heappush(self._heap, (-doc.get("priority", 50), doc["seq"], task.ticket, task))
+
+    def peek(self) -> Entry | None:
+        """The best entry that still stands."""
+        heap = self._heap
+        while heap and heap[0][3].ticket != heap[0][2]:
+            heapq.heappop(heap)
+        return heap[0] if heap else None
+
+    def pop(self) -> Task:
+        return heapq.heappop(self._heap)[3]
+
+
 class Group:
     """A workflow or a job: its document, its tasks in the order of the request, and counts by state."""
 
-    __slots__ = ("counts", "doc", "id", "queued", "table", "tasks")
+    __slots__ = ("counts", "doc", "held", "id", "placed", "queued", "table", "tasks")
 
     def __init__(self, table: str, doc: Doc) -> None:
         self.table = table
@@ -104,12 +147,37 @@ class Group:
         self.doc = doc
         self.tasks: dict[str, Task] = {}
         self.counts = [0] * len(states.NAMES)
+        # Tasks that are wanted, and of those the ones that wait for a proplet.
         self.queued = 0
+        self.placed = 0
+        # Ready tasks beyond max_parallel.
+        self.held = Queue()
+
+    @property
+    def running(self) -> int:
+        return self.counts[states.SCHEDULED] + self.counts[states.RUNNING]
 
     @property
     def active(self) -> int:
-        """Tasks that run or wait for a proplet. With none, nothing can happen any more by itself."""
-        return self.queued + self.counts[states.SCHEDULED] + self.counts[states.RUNNING]
+        """Tasks that run or will by themselves. With none, nothing can happen any more."""
+        return self.queued + self.running
+
+    @property
+    def full(self) -> bool:
+        """As many tasks run, or are about to, as max_parallel allows."""
+        limit = self.doc.get("max_parallel")
+        return limit is not None and self.placed + self.running >= limit
+
+    @property
+    def fail_fast(self) -> bool:
+        """Whether the first failure ends it: by default a sequential job only."""
+        given = self.doc.get("fail_fast")
+        return self.doc.get("execution_mode") == SEQUENTIAL if given is None else given
+
+    @property
+    def halted(self) -> bool:
+        """A failure has ended it: nothing of it starts any more."""
+        return self.counts[states.FAILED] > 0 and self.fail_fast
 
     @property
     def state(self) -> int:

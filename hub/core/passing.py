@@ -19,6 +19,11 @@ def parent_results(task: Task) -> Doc:
     return {parent.id: _value(parent) for parent in task.parents}
 
 
+def by_name(task: Task) -> dict[str, Task]:
+    """The tasks it depends on, by id and by the name they were given."""
+    return {parent.doc["name"]: parent for parent in task.parents} | {parent.id: parent for parent in task.parents}
+
+
 def _value(parent: Task) -> Any:
     if parent.state == states.COMPLETED:
         return parent.doc.get("outputs")
@@ -33,12 +38,12 @@ def resolve(task: Task) -> Any:
     Raises TaskFailure `bad_reference` when what is referred to is not there.
     """
     inputs = task.doc.get("inputs")
-    parents = {parent.id: parent for parent in task.parents}
+    parents = by_name(task)
     if isinstance(inputs, list):
         return [_replaced(item, parents) for item in inputs]
     if isinstance(inputs, dict):
         given = {key: _replaced(item, parents) for key, item in inputs.items()}
-        return {name: _value(parent) for name, parent in parents.items()} | given
+        return parent_results(task) | given
     return inputs
 
 

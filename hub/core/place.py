@@ -1,33 +1,8 @@
 """Which task goes next and which proplet takes it: a heap by priority, round robin over proplets with a free slot."""
 
-import heapq
 from collections.abc import Iterator
 
-from hub.core.model import Proplet, Task
-
-# (-priority, creation sequence, ticket, task): tickets make an entry stale instead of searching the heap for it.
-Entry = tuple[int, int, int, Task]
-
-
-class Queue:
-    """Tasks that are ready to run, best first, with removal in O(1)."""
-
-    def __init__(self) -> None:
-        self._heap: list[Entry] = []
-
-    def push(self, task: Task) -> None:
-        doc = task.doc
-        heapq.heappush(self._heap, (-doc.get("priority", 50), doc["seq"], task.ticket, task))
-
-    def peek(self) -> Entry | None:
-        """The best entry that still stands."""
-        heap = self._heap
-        while heap and heap[0][3].ticket != heap[0][2]:
-            heapq.heappop(heap)
-        return heap[0] if heap else None
-
-    def pop(self) -> Task:
-        return heapq.heappop(self._heap)[3]
+from hub.core.model import Proplet, Queue, Task
 
 
 class Placer:
@@ -47,9 +22,13 @@ class Placer:
         # Of those, the ones that tasks are pinned to.
         self._wanted: dict[str, Queue] = {}
 
-    def push(self, task: Task) -> None:
+    def issue(self, task: Task) -> None:
+        """Gives the task a new place in line; any entry it had before no longer stands."""
         self._tickets += 1
         task.ticket = self._tickets
+
+    def push(self, task: Task) -> None:
+        self.issue(task)
         self.length += 1
         pin = task.doc.get("pinned_to")
         if pin is None:
@@ -61,10 +40,8 @@ class Placer:
             self._wanted[pin] = queue
 
     def remove(self, task: Task) -> None:
-        """Takes a task out of the queue; one that is not in it stays so."""
-        if task.ticket:
-            task.ticket = 0
-            self.length -= 1
+        task.ticket = 0
+        self.length -= 1
 
     def update(self, proplet: Proplet) -> None:
         """Tells that a proplet's free slots may have changed."""

@@ -242,7 +242,7 @@ def fire_now(world: World, task: Task) -> None:
 def stop(world: World, task: Task, message: str | None) -> None:
     running = _running(world, task)
     disarm(world, task)
-    flow.interrupt(world, task, message)
+    flow.interrupt(world, task, message, "cancelled")
     if running is not None:
         flow.stop_task(world, running, message)
 

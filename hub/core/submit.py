@@ -2,20 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 
-from hub.core import graph, schedules
+from hub.core import expressions, graph, schedules
 from hub.core.commands import AddModule, AttachModule, CreateJob, CreateTask, CreateWorkflow, Delete, UpdateTask
-from hub.core.model import JOBS, PROPLETS, WORKFLOWS, Doc, Group, Task
+from hub.core.model import JOBS, MODES, PROPLETS, SEQUENTIAL, WORKFLOWS, Doc, Group, Task
 from hub.core.world import World, link
 from shared import states
 from shared.errors import BadRequest, Conflict, NotFound, TooMany
-
-PARALLEL, SEQUENTIAL, CONFIGURABLE = "parallel", "sequential", "configurable"
-MODES = (PARALLEL, SEQUENTIAL, CONFIGURABLE)
 
 
 def create_task(world: World, command: CreateTask) -> Task:
     spec = command.spec
     schedules.check(spec, world.now.wall)
+    _check_when(spec)
     _check_room(world, 1)
     id = spec.get("id") or command.fresh_id
     _check_new_ids(world, [id])
@@ -37,7 +35,7 @@ def create_workflow(world: World, command: CreateWorkflow) -> tuple[Group, list[
     ids, parents = _resolve(world, command.specs, command.fresh_ids)
     graph.check_acyclic(parents, _labels(command.specs))
     definitions = _definitions(ids, command.specs, parents, {"workflow_id": command.id})
-    doc = {"id": command.id, "name": command.name}
+    doc = {"id": command.id, "name": command.name, **command.options}
     if command.dry_run:
         born = {"state": states.PENDING, "created_at": world.now.wall}
         return Group(WORKFLOWS, doc), [Task({**definition, **born}) for definition in definitions]
@@ -57,7 +55,7 @@ def create_job(world: World, command: CreateJob) -> tuple[Group, list[Task]]:
     # In a sequential job each task also waits for the one before it: that edge counts when cycles are looked for.
     gates = [[*deps, at - 1] if sequential and at else list(deps) for at, deps in enumerate(parents)]
     graph.check_acyclic(gates, _labels(command.specs))
-    doc = {"id": command.id, "name": command.name, "execution_mode": command.mode}
+    doc = {"id": command.id, "name": command.name, "execution_mode": command.mode, **command.options}
     group = _admit_group(world, JOBS, world.jobs, doc)
     tasks: list[Task] = []
     for at, definition in enumerate(_definitions(ids, command.specs, parents, {"job_id": command.id})):
@@ -74,7 +72,7 @@ def update_task(world: World, command: UpdateTask) -> Task:
     _check_job(task, "changed")
     fields = dict(command.fields)
     depends_on = fields.get("depends_on")
-    if task.state in states.ACTIVE or task.ticket:
+    if task.state in states.ACTIVE or task.wanted:
         raise Conflict(f"task {task.id} runs: stop it before it is changed", "task_runs")
     parents = task.parents
     if depends_on is not None:
@@ -82,6 +80,8 @@ def update_task(world: World, command: UpdateTask) -> Task:
             raise Conflict(f"task {task.id} has ended: depends_on changes only while it is Pending", "task_ended")
         parents = _existing(world, task.doc["name"], depends_on)
         _check_no_way_back(task, parents)
+    if "when" in fields or depends_on is not None:
+        _check_when({**task.doc, **fields})
     retimed = any(key in fields for key in schedules.TIMING)
     if retimed:
         schedules.check({**task.doc, **fields}, world.now.wall)
@@ -127,7 +127,7 @@ def delete(world: World, command: Delete) -> None:
 def _delete_task(world: World, id: str) -> None:
     task = world.task(id)
     _check_job(task, "deleted")
-    if task.state in states.ACTIVE or task.ticket:
+    if task.state in states.ACTIVE or task.wanted:
         raise Conflict(f"task {id} runs: stop it first", "task_runs")
     if task.children:
         needs = next(iter(task.children))
@@ -246,8 +246,14 @@ def _resolve(world: World, specs: Sequence[Doc], fresh_ids: Sequence[str]) -> tu
                                  "ambiguous_dependency", {"task": label, "dependency": name})  # fmt: skip
             if named[0] not in deps:
                 deps.append(named[0])
+        _check_when(spec)
         parents.append(deps)
     return ids, parents
+
+
+def _check_when(spec: Doc) -> None:
+    if spec.get("when"):
+        expressions.check(spec["when"], spec.get("depends_on") or ())
 
 
 # --- making
@@ -255,10 +261,14 @@ def _resolve(world: World, specs: Sequence[Doc], fresh_ids: Sequence[str]) -> tu
 
 def _definitions(ids: list[str], specs: Sequence[Doc], parents: list[list[int]], group: Doc) -> list[Doc]:
     """The tasks' documents as the client defined them, with ids resolved."""
-    return [
-        {**spec, **group, "id": id, "depends_on": [ids[at] for at in deps]}
-        for id, spec, deps in zip(ids, specs, parents, strict=True)
-    ]
+    definitions = []
+    for id, spec, deps in zip(ids, specs, parents, strict=True):
+        definition = {**spec, **group, "id": id, "depends_on": [ids[at] for at in deps]}
+        if spec.get("optional"):
+            labels = {ids[at]: _labels([specs[at]])[0] for at in deps}
+            definition["optional"] = [id for id, label in labels.items() if label in spec["optional"]]
+        definitions.append(definition)
+    return definitions
 
 
 def _admit_group(world: World, table: str, groups: dict[str, Group], doc: Doc) -> Group:

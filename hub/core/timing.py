@@ -6,6 +6,9 @@ from collections.abc import Iterator
 LEASE = "lease"
 SILENCE = "silence"
 SLOT = "slot"
+RETRY = "retry"
+QUEUED = "queued"
+DEADLINE = "deadline"
 
 
 class Timers:

@@ -21,7 +21,7 @@ from hub.core.model import (
     Task,
 )
 from hub.core.place import Placer
-from hub.core.timing import Timers
+from hub.core.timing import QUEUED, RETRY, Timers
 from shared import states
 from shared.errors import NotFound
 
@@ -101,26 +101,75 @@ class World:
             self.ended_firings.append(task)
 
     def enqueue(self, task: Task) -> None:
-        """Has a Pending task wait for a proplet."""
-        if not task.ticket:
-            self.placer.push(task)
-            if task.group is not None:
-                task.group.queued += 1
-                self._touched[task.group.id] = task.group
-            self.write(task, {"queued_at": self.now.wall})
+        """Has a Pending task wait for a proplet, or for its turn in a group that runs as many as it may."""
+        if task.ticket:
+            return
+        self._want(task)
+        timeout = task.doc.get("queue_timeout")
+        if timeout is not None:
+            task.due = self.now.mono + timeout
+            self.timers.add(task.due, QUEUED, task.id)
+        if task.group is not None and task.group.full:
+            task.held = True
+            self.placer.issue(task)
+            task.group.held.push(task)
+        else:
+            self._place(task)
+
+    def delay(self, task: Task, seconds: float) -> None:
+        """Has a Pending task wait some time before it is queued."""
+        self._want(task)
+        task.delayed = True
+        task.due = self.now.mono + seconds
+        self.timers.add(task.due, RETRY, task.id)
+        self.write(task, {"retry_at": self.now.wall + seconds})
 
     def dequeue(self, task: Task) -> None:
-        """Tells that a task waits for a proplet no more, if it did."""
-        if task.ticket:
+        """Tells that a task is not to run any more, if it was."""
+        if not task.wanted:
+            return
+        if task.held:
+            task.held, task.ticket = False, 0
+        elif task.ticket:
             self.placer.remove(task)
-            self.unqueued(task)
+            self._unplace(task)
+        self._unwant(task)
 
-    def unqueued(self, task: Task) -> None:
-        """Keeps the books on a task that the placer has taken out of its queue."""
+    def taken(self, task: Task) -> None:
+        """Keeps the books on a task that the placer has matched with a proplet."""
+        self._unplace(task)
+        self._unwant(task)
+
+    def _want(self, task: Task) -> None:
+        if not task.wanted and task.group is not None:
+            task.group.queued += 1
+            self._touched[task.group.id] = task.group
+        task.delayed = False
+        self.write(task, {"queued_at": self.now.wall, "retry_at": None})
+
+    def _unwant(self, task: Task) -> None:
+        task.delayed = False
         if task.group is not None:
             task.group.queued -= 1
             self._touched[task.group.id] = task.group
-        self.write(task, {"queued_at": None})
+        self.write(task, {"queued_at": None, "retry_at": None})
+
+    def _place(self, task: Task) -> None:
+        self.placer.push(task)
+        if task.group is not None:
+            task.group.placed += 1
+
+    def _unplace(self, task: Task) -> None:
+        if task.group is not None:
+            task.group.placed -= 1
+
+    def admit_held(self) -> None:
+        """Lets groups that run fewer tasks than they may have the next ones wait for a proplet."""
+        for group in self._touched.values():
+            while not group.full and group.held.peek() is not None:
+                task = group.held.pop()
+                task.held = False
+                self._place(task)
 
     def send(self, device: str, kind: str, fields: Doc) -> None:
         self._sends.append(Send(device, kind, fields))

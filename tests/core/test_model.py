@@ -7,39 +7,41 @@ from hub.core import commands
 from shared import states
 from tests.core.play import Play, spec
 
-RUN_IF = st.sampled_from([None, "success", "failure"])
+RUN_IF = st.sampled_from([None, "success", "failure", "always"])
+RULE = st.sampled_from([None, "skip", "fail", "run-anyway"])
 
 
 @st.composite
 def graphs(draw):
-    """Tasks in topological order: (parents, run_if, whether it will succeed)."""
-    count = draw(st.integers(1, 12))
-    return [
-        (draw(st.sets(st.integers(0, at - 1), max_size=3)) if at else set(), draw(RUN_IF), draw(st.booleans()))
-        for at in range(count)
+    """Tasks in topological order: ({parent: required}, run_if, whether it will succeed, on_dep_failure)."""
+    parents = [
+        draw(st.dictionaries(st.integers(0, at - 1), st.booleans(), max_size=3)) if at else {}
+        for at in range(draw(st.integers(1, 12)))
     ]
+    return [(one, draw(RUN_IF), draw(st.booleans()), draw(RULE)) for one in parents]
 
 
 def expected(graph) -> list[int]:
     """The end states by the words of the contract, with no engine."""
     ends: list[int] = []
-    for parents, run_if, succeeds in graph:
-        ends_of_parents = [ends[at] for at in parents]
-        if not parents:
-            runs = True
-        elif run_if == "failure":
-            runs = states.FAILED in ends_of_parents
+    for parents, run_if, succeeds, rule in graph:
+        outcome = states.COMPLETED if succeeds else states.FAILED
+        unmet = [at for at, required in parents.items() if required and ends[at] != states.COMPLETED]
+        if run_if == "failure" and parents:
+            ends.append(outcome if states.FAILED in [ends[at] for at in parents] else states.SKIPPED)
+        elif run_if == "always" or not unmet or rule == "run-anyway":
+            ends.append(outcome)
         else:
-            runs = all(end == states.COMPLETED for end in ends_of_parents)
-        ends.append((states.COMPLETED if succeeds else states.FAILED) if runs else states.SKIPPED)
+            ends.append(states.FAILED if rule == "fail" else states.SKIPPED)
     return ends
 
 
 def specs(graph):
     return [
-        spec(f"t{at}", [f"t{parent}" for parent in sorted(parents)], **({"run_if": run_if} if run_if else {}))
-        for at, (parents, run_if, _) in enumerate(graph)
-    ]
+        spec(f"t{at}", [f"t{parent}" for parent in sorted(parents)], run_if=run_if, on_dep_failure=rule,
+             optional=[f"t{parent}" for parent, required in parents.items() if not required])
+        for at, (parents, run_if, _, rule) in enumerate(graph)
+    ]  # fmt: skip
 
 
 @settings(max_examples=300, deadline=None)
