@@ -5,6 +5,7 @@ import contextlib
 import gc
 import ipaddress
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -30,6 +31,7 @@ log = logging.getLogger("motet.hub")
 
 # What a request that is being answered may still take when the hub stops.
 GRACE_S = 5
+OPEN_FILES = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,7 @@ def run(
     """Runs a hub until SIGINT or SIGTERM; the exit code. One line on stdout tells that it is ready, the rest is log."""
     settings = Settings(host, port, mqtt_port, data, insecure, recover, beat_s, lease_s, task_timeout_s)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    _allow_connections()
     refusal = check_host(host, insecure)
     if refusal is not None:
         log.error("%s", refusal)
@@ -189,6 +192,12 @@ def run(
     except MotetError as error:
         log.error("%s", error.message)
         return 1
+
+
+def _allow_connections() -> None:
+    """As many open files as the system lets us have: each device and each reader is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, OPEN_FILES)), hard))
 
 
 def _say(sentence: str) -> None:

@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -33,6 +33,16 @@ _IMAGE = re.compile(
 class DependencyIn(msgspec.Struct):
     id: str
     required: bool = True
+
+
+class PlacementIn(msgspec.Struct):
+    labels: dict[str, str | int | bool] = {}
+    capabilities: list[str] = []
+    forbid: list[str] = []
+
+
+class ResourcesIn(msgspec.Struct):
+    memory_kb: Annotated[int, msgspec.Meta(ge=0, le=1 << 32)] = 0
 
 
 class TaskIn(msgspec.Struct):
@@ -69,6 +79,8 @@ class TaskIn(msgspec.Struct):
     idempotent: bool | None = None
     stop_grace_s: float | None = None
     cost: float | None = None
+    placement: PlacementIn | None = None
+    resources: ResourcesIn | None = None
     parent_id: str | None = None
     workflow_id: str | None = None
     user_id: str | None = None
@@ -195,6 +207,10 @@ def definition(task: TaskIn) -> Doc:
         value = getattr(task, field)
         if value:
             spec["pinned_to" if field == "proplet_id" else field] = check_id(field, value)
+    for field in ("placement", "resources"):
+        value = getattr(task, field)
+        if value is not None:
+            spec[field] = msgspec.to_builtins(value)
     for part in (_dependencies, _checked, _failing, _scheduled):
         spec.update(part(task))
     return spec

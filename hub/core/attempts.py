@@ -157,13 +157,18 @@ def _fail(world: World, task: Task, fields: Doc) -> None:
     failure = flow.failure(code, message, "responded")
     failures = (task.doc.get("failures") or 0) + 1
     _end_attempt(world, task, "failed", {"error_info": failure["error_info"]})
-    if retries.retried(task.doc, code, failures) and not (task.group is not None and task.group.halted):
+    if retries.retried(task.doc, code, failures) and not _halted(task):
         world.move(task, states.PENDING, {"start_time": None, "proplet_id": None, "failures": failures})
         world.delay(task, retries.delay(task.doc, failures))
         return
     reported = {key: fields[key] for key in _REPORTED if key in fields and key != "outputs"}
     world.move(task, states.FAILED, {**_times(world, task), **reported, **failure})
     flow.settle(world, task)
+
+
+def _halted(task: Task) -> bool:
+    """Nothing of its group starts any more, not even another attempt."""
+    return task.group is not None and task.group.halted
 
 
 def _times(world: World, task: Task) -> Doc:
@@ -228,7 +233,7 @@ def lost(world: World, task: Task, why: str) -> None:
         flow.interrupted(world, task)
     elif rule == "interrupt":
         flow.interrupt(world, task, why, "device_lost")
-    elif rule == "fail" or losses > LOSSES_ALLOWED or not _repeatable(task):
+    elif rule == "fail" or losses > LOSSES_ALLOWED or not _repeatable(task) or _halted(task):
         world.move(task, states.FAILED, {**_times(world, task), **failure})
         flow.settle(world, task)
     else:

@@ -5,6 +5,7 @@ from typing import Any
 
 from hub.core import attempts, commands, flow, presence, schedules, submit
 from hub.core.model import Doc, Group, Now, Outcome, Policy, Task
+from hub.core.place import why_waiting
 from hub.core.world import World, load
 from shared import states
 
@@ -88,7 +89,7 @@ class Engine:
             return f"failed {task.doc.get('failures')} times and is tried again at its retry_at"
         if task.held and task.group is not None:
             return f"{task.group.doc['max_parallel']} tasks of its {task.group.table[:-1]} run already"
-        return _waits_for_proplet(self.world, task) if task.ticket else _waits_for(task)
+        return why_waiting(list(self.world.proplets.values()), task) if task.ticket else _waits_for(task)
 
 
 def _start(world: World, command: commands.Start) -> None:
@@ -120,18 +121,6 @@ def _waits_for(task: Task) -> str:
         return "not started"
     more = f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""
     return f"waits for task {waiting[0]}{more}"
-
-
-def _waits_for_proplet(world: World, task: Task) -> str:
-    pin = task.doc.get("pinned_to")
-    if pin is not None:
-        proplet = world.proplets.get(pin)
-        if proplet is None:
-            return f"proplet {pin} has never been seen"
-        return f"proplet {pin} is busy" if proplet.alive and proplet.connected else f"proplet {pin} is away"
-    if any(proplet.connected and proplet.alive for proplet in world.proplets.values()):
-        return "every proplet is busy"
-    return "no proplet is alive"
 
 
 def group_times(group: Group) -> tuple[float | None, float | None]:

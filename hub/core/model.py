@@ -61,6 +61,7 @@ class Task:
         "lease_until",
         "leased",
         "parents",
+        "path",
         "previous",
         "resends",
         "ticket",
@@ -75,6 +76,8 @@ class Task:
         # The task before it in a sequential job; it gates, but passes no data.
         self.previous: Task | None = None
         self.children: dict[str, Task] = {}
+        # Cost of the longest way from here to an end of the graph, its own included.
+        self.path = 0.0
         # While Pending: how many of parents and previous have not settled.
         self.waiting = 0
         self.group: Group | None = None
@@ -102,6 +105,17 @@ class Task:
         return number
 
     @property
+    def pin(self) -> str | None:
+        """The only proplet that may take it: as the client asked, or because a daemon stays where it ran."""
+        return self.doc.get("pinned_to") or self.doc.get("bound_to")
+
+    @property
+    def cost(self) -> float:
+        """Seconds it is thought to take; without a hint each task counts the same."""
+        given = self.doc.get("cost")
+        return 1.0 if given is None else given
+
+    @property
     def wanted(self) -> bool:
         """It will run by itself: it waits for a proplet, for its group, or for its next attempt."""
         return bool(self.ticket) or self.delayed
@@ -111,8 +125,9 @@ class Task:
         return [*self.parents, self.previous] if self.previous else self.parents
 
 
-# (-priority, creation sequence, ticket, task): tickets make an entry stale instead of searching the heap for it.
-Entry = tuple[int, int, int, Task]
+# (-priority, -longest path behind it, creation sequence, ticket, task), best first. Tickets are never given twice, so
+# that a comparison ends there; they make an entry stale instead of searching the heap for it.
+Entry = tuple[int, float, int, int, Task]
 
 
 class Queue:
@@ -123,17 +138,17 @@ class Queue:
 
     def push(self, task: Task) -> None:
         doc = task.doc
-        heapq.heappush(self._heap, (-doc.get("priority", 50), doc["seq"], task.ticket, task))
+        heapq.heappush(self._heap, (-doc.get("priority", 50), -task.path, doc["seq"], task.ticket, task))
 
     def peek(self) -> Entry | None:
         """The best entry that still stands."""
         heap = self._heap
-        while heap and heap[0][3].ticket != heap[0][2]:
+        while heap and heap[0][4].ticket != heap[0][3]:
             heapq.heappop(heap)
         return heap[0] if heap else None
 
     def pop(self) -> Task:
-        return heapq.heappop(self._heap)[3]
+        return heapq.heappop(self._heap)[4]
 
 
 class Group:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from hub.core import expressions, graph, schedules
 from hub.core.commands import AddModule, AttachModule, CreateJob, CreateTask, CreateWorkflow, Delete, UpdateTask
 from hub.core.model import JOBS, MODES, PROPLETS, SEQUENTIAL, WORKFLOWS, Doc, Group, Task
-from hub.core.world import World, link
+from hub.core.world import World, link, rank, rank_up
 from shared import states
 from shared.errors import BadRequest, Conflict, NotFound, TooMany
 
@@ -25,6 +25,7 @@ def create_task(world: World, command: CreateTask) -> Task:
     parents = _existing(world, spec["name"], spec.get("depends_on") or ())
     task = world.admit({**spec, "id": id}, group)
     link(task, parents)
+    rank_up(task)
     if schedules.is_template(task.doc):
         schedules.arm(world, task)
     return task
@@ -43,6 +44,7 @@ def create_workflow(world: World, command: CreateWorkflow) -> tuple[Group, list[
     tasks = [world.admit(definition, group) for definition in definitions]
     for task, deps in zip(tasks, parents, strict=True):
         link(task, (tasks[at] for at in deps))
+    rank(tasks)
     return group, tasks
 
 
@@ -64,6 +66,7 @@ def create_job(world: World, command: CreateJob) -> tuple[Group, list[Task]]:
         tasks.append(world.admit(definition, group))
     for at, (task, deps) in enumerate(zip(tasks, parents, strict=True)):
         link(task, (tasks[dep] for dep in deps), tasks[at - 1] if sequential and at else None)
+    rank(tasks)
     return group, tasks
 
 
@@ -92,6 +95,7 @@ def update_task(world: World, command: UpdateTask) -> Task:
         for parent in task.parents:
             del parent.children[task.id]
         link(task, parents, task.previous)
+        rank_up(task)
     return task
 
 

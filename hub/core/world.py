@@ -223,6 +223,31 @@ def link(task: Task, parents: Iterable[Task], previous: Task | None = None) -> N
     task.waiting = unsettled(task)
 
 
+def rank(tasks: Iterable[Task]) -> None:
+    """Finds the longest way behind each task of a set that holds all tasks behind its members."""
+    waiting = {task.id: len(task.children) for task in tasks}
+    ends = [task for task in tasks if not task.children]
+    while ends:
+        task = ends.pop()
+        task.path = task.cost + max((child.path for child in task.children.values()), default=0.0)
+        for gate in task.gates():
+            if gate.id in waiting:
+                waiting[gate.id] -= 1
+                if not waiting[gate.id]:
+                    ends.append(gate)
+
+
+def rank_up(task: Task) -> None:
+    """Finds it again for a task that was added behind others, and for all those before it."""
+    todo = [task]
+    while todo:
+        one = todo.pop()
+        path = one.cost + max((child.path for child in one.children.values()), default=0.0)
+        if path > one.path:
+            one.path = path
+            todo.extend(one.gates())
+
+
 def unsettled(task: Task) -> int:
     """How many of the tasks it waits for have not settled."""
     return sum(1 for parent in task.gates() if parent.state not in states.SETTLED)
@@ -244,6 +269,7 @@ def load(world: World, tables: dict[str, dict[str, Doc]]) -> None:
         task = world.tasks[doc["id"]]
         previous = doc.get("after")
         link(task, (world.tasks[id] for id in doc.get("depends_on") or ()), previous and world.tasks[previous])
+    rank(world.tasks.values())
     world.last_seq = max((doc["seq"] for table in tables.values() for doc in table.values() if "seq" in doc), default=0)
 
 

@@ -1,0 +1,1 @@
+"""The link: how the hub and its devices hear each other."""

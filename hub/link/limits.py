@@ -1,0 +1,62 @@
+"""Every number that bounds what a device can ask of the hub (docs: protocol, the embedded broker)."""
+
+from dataclasses import dataclass
+
+KIB = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Defaults are the contract; tests shrink them."""
+
+    connections: int = 2000
+    """Beyond it a new socket is closed at once."""
+    connect_s: float = 5.0
+    """From the open socket to a complete CONNECT, and again from there to CONNACK."""
+    connect_bytes: int = 4 * KIB
+    packet_bytes: int = 256 * KIB
+    """A whole packet in, a payload out."""
+    publish_bytes: int = 64 * KIB
+    """Payload of a device's message."""
+    topic_bytes: int = 256
+    filters: int = 8
+    """In one SUBSCRIBE or UNSUBSCRIBE. (One subscription a device follows from the access rule.)"""
+
+    keep_alive_default_s: int = 120
+    """For a device that asks for none."""
+    keep_alive_least_s: int = 10
+    keep_alive_most_s: int = 600
+    keep_alive_grace: float = 1.5
+    """A device is kicked after this many keep-alives of silence (MQTT 3.1.2.10)."""
+
+    outbound_bytes: int = 1024 * KIB
+    """What may wait for one device, unacknowledged or unread."""
+    kernel_bytes: int = 128 * KIB
+    """Send buffer of a socket; by itself Linux would take up to 4 MiB for a device that does not read."""
+    stall_s: float = 10.0
+    """A device that has something to read and takes no byte of it for so long is kicked."""
+    inflight: int = 16
+    """Messages to a device without PUBACK; further ones wait."""
+
+    publish_rate: float = 2000.0
+    """Messages a second of one device, all kinds together."""
+    publish_burst: float = 4000.0
+    log_rate: float = 20.0
+    beat_rate: float = 2.0
+    kind_burst: float = 10.0
+    """Seconds' worth of `log` or `beat` that may come at once."""
+    over_rate_s: float = 60.0
+    """A device that stays beyond its rate for so long is kicked."""
+    denied_per_minute: float = 100.0
+    """Publishes and subscribes outside its own topics, then a device is kicked."""
+
+    offline_sessions: int = 2000
+    """Sessions (clean_session=0) kept for devices that are away; the oldest go first. One is about 25 KB."""
+    session_s: int = 3600
+    """How long such a session is kept."""
+    sweep_s: float = 1.0
+    """How often time limits are looked at."""
+
+    def keep_alive_s(self, asked: int) -> int:
+        """The keep-alive that is enforced for what a CONNECT asked for, both in seconds."""
+        return min(max(asked or self.keep_alive_default_s, self.keep_alive_least_s), self.keep_alive_most_s)
