@@ -20,7 +20,8 @@ ENDED = (COMPLETED, FAILED, SKIPPED, INTERRUPTED)
 SETTLED = (COMPLETED, FAILED, SKIPPED)
 
 TRANSITIONS = {
-    PENDING: (SCHEDULED, FAILED, SKIPPED, INTERRUPTED),
+    # to Running: a task that becomes several; to Completed: its result was known
+    PENDING: (SCHEDULED, RUNNING, COMPLETED, FAILED, SKIPPED, INTERRUPTED),
     # back to Pending: the device fell silent, or another attempt follows
     SCHEDULED: (RUNNING, COMPLETED, FAILED, INTERRUPTED, PENDING),
     RUNNING: (COMPLETED, FAILED, INTERRUPTED, PENDING),

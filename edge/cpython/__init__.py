@@ -1,0 +1,1 @@
+"""What only a Linux edge has: worker processes, the ctypes binding, the command. Never on a board."""

@@ -79,6 +79,9 @@ class TaskIn(msgspec.Struct):
     idempotent: bool | None = None
     stop_grace_s: float | None = None
     cost: float | None = None
+    broadcast: bool | None = None
+    for_each: str | list[Any] | None = None
+    max_items: int | None = None
     placement: PlacementIn | None = None
     resources: ResourcesIn | None = None
     parent_id: str | None = None
@@ -199,7 +202,7 @@ def definition(task: TaskIn) -> Doc:
         value = getattr(task, field)
         if value:
             spec[field] = _short(field, value)
-    for field in ("cli_args", "inputs", "env", "daemon", "metadata"):
+    for field in ("cli_args", "inputs", "env", "daemon", "metadata", "broadcast", "for_each"):
         value = getattr(task, field)
         if value is not None:
             spec[field] = value
@@ -272,6 +275,12 @@ def _checked(task: TaskIn) -> Doc:
         raise BadRequest("encrypted tasks are not supported by this hub", "not_supported")
     if task.run_if:
         spec["run_if"] = _one_of("run_if", task.run_if, RUN_IF)
+    if task.max_items is not None:
+        spec["max_items"] = _at_least("max_items", task.max_items, 1)
+    if task.broadcast and (task.proplet_id or task.for_each is not None):
+        raise BadRequest("broadcast goes with neither proplet_id nor for_each", "bad_broadcast")
+    if task.daemon and (task.broadcast or task.for_each is not None):
+        raise BadRequest("a daemon is one task: it goes with neither broadcast nor for_each", "bad_daemon")
     if task.on_dep_failure:
         spec["on_dep_failure"] = _one_of("on_dep_failure", task.on_dep_failure, ON_DEP_FAILURE)
     if task.when:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hub.core.engine import group_times
+from hub.core.fan import results_by_proplet
 from hub.core.model import JOBS, Doc, Group, Proplet
 from hub.core.schedules import is_template, recurring
 from hub.runtime import Runtime
@@ -14,11 +15,12 @@ ZERO_TIME = "0001-01-01T00:00:00Z"
 # Up to here an answer carries the module itself.
 FILE_SHOWN = 4096
 # Absent when empty, in the order of print.
-_OPTIONAL = ("image_url", "function", "abi", "inputs", "env", "run_if", "on_dep_failure", "when", "retries", "backoff",
-             "backoff_base", "backoff_max", "backoff_jitter", "retry_on", "queue_timeout", "on_device_lost",
-             "lost_after", "idempotent", "stop_grace_s", "cost", "placement", "resources", "parent_id", "workflow_id",
-             "job_id", "user_id", "results", "outputs", "stdout", "exit_code", "duration_ms", "error", "error_info",
-             "metadata", "origin", "stopping")  # fmt: skip
+_OPTIONAL = """
+    image_url function abi inputs env run_if on_dep_failure when retries backoff backoff_base backoff_max backoff_jitter
+    retry_on queue_timeout on_device_lost lost_after idempotent stop_grace_s cost placement resources broadcast for_each
+    max_items cache dedup_key idempotency_key parent_id workflow_id job_id user_id results outputs stdout exit_code
+    duration_ms error error_info metadata origin stopping parts cached archived
+""".split()  # noqa: SIM905
 
 
 def time_text(wall: float | None) -> str:
@@ -59,6 +61,8 @@ def task_view(runtime: Runtime, doc: Doc, full_file: bool = False) -> Doc:
         view["proplet_id"] = proplet
     if "timeout" in doc:
         view["timeout"] = doc["timeout"]
+    if doc.get("broadcast") and doc.get("parts"):
+        view["proplet_results"] = results_by_proplet(runtime.engine.world, doc)
     if doc.get("retry_at") is not None:
         view["retry_at"] = time_text(doc["retry_at"])
     if doc.get("attempts"):

@@ -15,12 +15,17 @@ from hub.core.model import (
 from hub.core.timing import LEASE
 from hub.core.world import World
 from shared import states
-from shared.errors import TaskFailure
+from shared.errors import TaskFailure, classify
 
 # What a device's result may say of the run, beside its outcome.
 _REPORTED = ("outputs", "exit_code", "duration_ms", "stdout", "output")
 # Of a result that came too late, what is kept in the attempt's entry.
 _SUPERSEDED = ("ok", "outputs", "error", "duration_ms")
+
+
+# A daemon that lasted so long is not failing; one that fails waits at most so long.
+DAEMON_STEADY_S = 60.0
+DAEMON_WAIT_S = 30.0
 
 
 # --- dispatch
@@ -106,7 +111,7 @@ def _release(world: World, task: Task) -> None:
 def take_up(world: World) -> None:
     """After a restart of the hub: every running attempt has one lease for its device to say hello."""
     for task in world.tasks.values():
-        if task.state in states.ACTIVE:
+        if task.state in states.ACTIVE and not task.is_fan:
             _hold(world, task, world.proplets[task.doc["proplet_id"]])
         elif task.doc.get("retry_at") is not None:
             world.delay(task, max(0.0, task.doc["retry_at"] - world.now.wall))
@@ -135,11 +140,28 @@ def result(world: World, command: Result) -> None:
     elif task.doc.get("stopping"):
         _end_attempt(world, task, "cancelled", {"superseded": _summary(command.fields)})
         flow.interrupted(world, task)
+    elif task.doc.get("daemon") and _restarts(command.fields):
+        _restart(world, task, command.fields)
     elif command.fields.get("ok"):
         _complete(world, task, command.fields)
     else:
         _fail(world, task, command.fields)
     world.send(command.device, "ack", {"task": command.task, "attempt": command.attempt})
+
+
+def _restarts(fields: Doc) -> bool:
+    """A daemon that ended by itself runs again, unless it never can."""
+    return bool(fields.get("ok")) or classify(str((fields.get("error") or {}).get("code")))[1]
+
+
+def _restart(world: World, task: Task, fields: Doc) -> None:
+    """The daemon again on the same proplet, later the more often it has ended soon after its start."""
+    lasted = world.now.wall - (task.doc.get("start_time") or world.now.wall)
+    failures = 1 if lasted >= DAEMON_STEADY_S else (task.doc.get("failures") or 0) + 1
+    _end_attempt(world, task, "completed" if fields.get("ok") else "failed", {"error_info": fields.get("error")})
+    bound = {"bound_to": task.doc["proplet_id"], "failures": failures}
+    world.move(task, states.PENDING, {"start_time": None, "proplet_id": None, **bound})
+    world.delay(task, min(DAEMON_WAIT_S, 2.0 ** min(failures - 1, 10)))
 
 
 def _complete(world: World, task: Task, fields: Doc) -> None:
@@ -188,7 +210,7 @@ def _current(world: World, device: str, id: str, attempt: int) -> Task | None:
     task = world.tasks.get(id)
     if task is None or task.state not in states.ACTIVE:
         return None
-    return task if task.attempt == attempt and task.doc["proplet_id"] == device else None
+    return task if task.attempt == attempt and task.doc.get("proplet_id") == device else None
 
 
 def _end_attempt(world: World, task: Task, outcome: str, more: Doc) -> None:
@@ -237,7 +259,8 @@ def lost(world: World, task: Task, why: str) -> None:
         world.move(task, states.FAILED, {**_times(world, task), **failure})
         flow.settle(world, task)
     else:
-        world.move(task, states.PENDING, {"start_time": None, "proplet_id": None, "losses": losses})
+        bound = task.doc["proplet_id"] if task.doc.get("daemon") else None
+        world.move(task, states.PENDING, {"start_time": None, "proplet_id": None, "losses": losses, "bound_to": bound})
         world.enqueue(task)
 
 

@@ -20,7 +20,7 @@ def violations(engine: Engine) -> list[str]:
         for id, task in proplet.running.items():
             if task.state not in states.ACTIVE or task.doc["proplet_id"] != proplet.id:
                 found.append(f"proplet {proplet.id} holds task {id}, which is {states.NAMES[task.state]}")
-    queued = sum(1 for task in world.tasks.values() if task.ticket and not task.held)
+    queued = sum(1 for task in world.tasks.values() if task.ticket and not task.held and not task.is_fan)
     if queued != world.placer.length:
         found.append(f"the queue counts {world.placer.length} tasks and holds {queued}")
     return found
@@ -28,7 +28,7 @@ def violations(engine: Engine) -> list[str]:
 
 def _task_violations(engine: Engine, task: Task) -> list[str]:
     found = []
-    if task.state in states.ACTIVE:
+    if task.state in states.ACTIVE and not task.is_fan:
         proplet = engine.world.proplets.get(task.doc.get("proplet_id") or "")
         if proplet is None or proplet.running.get(task.id) is not task:
             found.append("is active and on no proplet's books")
@@ -51,13 +51,14 @@ def _task_violations(engine: Engine, task: Task) -> list[str]:
 
 
 def _group_violations(group: Group) -> list[str]:
-    counts = Counter(task.state for task in group.tasks.values())
+    counted = [task for task in group.tasks.values() if task.tally is group]
+    counts = Counter(task.state for task in counted)
     found = []
     if [counts[state] for state in range(len(states.NAMES))] != group.counts:
         found.append(f"counts {group.counts} and has {dict(counts)}")
-    if group.queued != sum(1 for task in group.tasks.values() if task.wanted):
+    if group.queued != sum(1 for task in counted if task.wanted):
         found.append("has lost count of its queued tasks")
-    if group.placed != sum(1 for task in group.tasks.values() if task.ticket and not task.held):
+    if group.placed != sum(1 for task in counted if task.ticket and not task.held):
         found.append("has lost count of its tasks that wait for a proplet")
     limit = group.doc.get("max_parallel")
     if limit is not None and group.running > limit:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from hub.core import attempts, commands, flow, presence, schedules, submit
+from hub.core import attempts, commands, fan, flow, presence, schedules, submit
 from hub.core.model import Doc, Group, Now, Outcome, Policy, Task
 from hub.core.place import why_waiting
 from hub.core.world import World, load
@@ -59,12 +59,13 @@ class Engine:
         world = self.world
         while True:
             world.admit_held()
+            fan.begin_due(world)
             attempts.dispatch(world)
-            if not world.ended_firings:
+            if not world.ended_parts:
                 break
-            ended, world.ended_firings = world.ended_firings, []
-            for firing in ended:
-                schedules.follow(world, firing)
+            ended, world.ended_parts = world.ended_parts, []
+            for part in ended:
+                (schedules if part.doc["origin"]["type"] == "schedule" else fan).follow(world, part)
         puts, sends = self.world.take()
         return Outcome(reply, puts, sends)
 

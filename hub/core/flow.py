@@ -25,6 +25,9 @@ FRESH: Doc = {
     "proplet_id": None,
     "losses": None,
     "failures": None,
+    "bound_to": None,
+    "parts": None,
+    "cached": None,
 }
 
 NO_MODULE = "upload one with PUT /tasks/{id}/upload or set image_url"
@@ -251,9 +254,14 @@ def stop_task(world: World, task: Task, message: str | None, code: str = "cancel
     if task.state == states.PENDING:
         world.dequeue(task)
         interrupt(world, task, message, code)
-    else:
-        world.write(task, {"stopping": True, "stop_message": message, "stop_code": code})
+        return
+    world.write(task, {"stopping": True, "stop_message": message, "stop_code": code})
+    if not task.is_fan:
         send_stop(world, task)
+    for id in task.doc.get("parts") or ():
+        part = world.tasks.get(id)
+        if part is not None and part.state not in states.ENDED:
+            stop_task(world, part, message, code)
 
 
 def interrupt(world: World, task: Task, message: str | None, code: str) -> None:

@@ -105,6 +105,16 @@ class Task:
         return number
 
     @property
+    def is_fan(self) -> bool:
+        """It becomes several tasks and runs on no device itself (hub.core.fan)."""
+        return bool(self.doc.get("broadcast")) or self.doc.get("for_each") is not None
+
+    @property
+    def tally(self) -> "Group | None":
+        """The group that counts it: a daemon belongs to one and does not count for its completion."""
+        return None if self.doc.get("daemon") else self.group
+
+    @property
     def pin(self) -> str | None:
         """The only proplet that may take it: as the client asked, or because a daemon stays where it ran."""
         return self.doc.get("pinned_to") or self.doc.get("bound_to")
@@ -200,6 +210,8 @@ class Group:
         counts = self.counts
         if self.active:
             return states.RUNNING
+        if not any(counts):
+            return states.PENDING
         if counts[states.FAILED]:
             return states.FAILED
         if counts[states.INTERRUPTED]:

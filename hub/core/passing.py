@@ -40,14 +40,14 @@ def resolve(task: Task) -> Any:
     inputs = task.doc.get("inputs")
     parents = by_name(task)
     if isinstance(inputs, list):
-        return [_replaced(item, parents) for item in inputs]
+        return [replaced(item, parents) for item in inputs]
     if isinstance(inputs, dict):
-        given = {key: _replaced(item, parents) for key, item in inputs.items()}
+        given = {key: replaced(item, parents) for key, item in inputs.items()}
         return parent_results(task) | given
     return inputs
 
 
-def _replaced(item: Any, parents: dict[str, Task]) -> Any:
+def replaced(item: Any, parents: dict[str, Task]) -> Any:
     if not isinstance(item, str):
         return item
     match = _REFERENCE.fullmatch(item)

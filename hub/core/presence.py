@@ -61,6 +61,7 @@ def hello(world: World, command: Hello) -> None:
                 _send_again(world, task)
     _reconcile(world, proplet, running)
     world.placer.update(proplet)
+    world.fans_due = bool(world.fans)
 
 
 def beat(world: World, command: Beat) -> None:

@@ -28,8 +28,12 @@ FIRINGS_KEPT = 100
 # What decides when a template is due: a change of one of these arms it anew.
 TIMING = ("schedule", "every", "at", "timezone", "is_recurring", "enabled", "start_at", "end_at", "max_runs")
 # What a firing takes over from its template.
-_INHERITED = ("name", "kind", "module", "image_url", "function", "abi", "cli_args", "inputs", "env", "daemon",
-              "pinned_to", "user_id", "priority", "timeout", "metadata")  # fmt: skip
+INHERITED = """
+    name kind module image_url function abi cli_args inputs env daemon pinned_to user_id priority timeout metadata retries
+    backoff backoff_base backoff_max backoff_jitter retry_on queue_timeout on_device_lost lost_after idempotent
+    stop_grace_s cost placement resources cache
+""".split()  # noqa: SIM905
+_FAN = ["broadcast", "for_each", "max_items"]
 
 
 def is_template(doc: Doc) -> bool:
@@ -176,10 +180,10 @@ def _running(world: World, task: Task) -> Task | None:
 
 
 def _launch(world: World, task: Task, slot: float) -> Task | None:
-    id = firing_id(task.id, slot)
+    id = derived_id(task.id, slot)
     if id in world.tasks:
         return None
-    inherited = {key: task.doc[key] for key in _INHERITED if task.doc.get(key) is not None}
+    inherited = {key: task.doc[key] for key in (*INHERITED, *_FAN) if task.doc.get(key) is not None}
     origin = {"type": "schedule", "id": task.id}
     firing = world.admit({**inherited, "id": id, "origin": origin, "scheduled_for": slot}, None)
     world.write(task, {"last_run": slot, "last_firing": id, "run_count": task.doc.get("run_count", 0) + 1})
@@ -188,9 +192,9 @@ def _launch(world: World, task: Task, slot: float) -> Task | None:
     return firing
 
 
-def firing_id(template: str, slot: float) -> str:
-    """The key of a slot, the same however often it is made."""
-    digest = sha256(f"{template}\n{slot!r}".encode()).hexdigest()
+def derived_id(base: str, key: object) -> str:
+    """The id of a task made out of another: the same for the same key, however often it is made."""
+    digest = sha256(f"{base}\n{key!r}".encode()).hexdigest()
     return f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"
 
 

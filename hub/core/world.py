@@ -25,6 +25,9 @@ from hub.core.timing import QUEUED, RETRY, Timers
 from shared import states
 from shared.errors import NotFound
 
+# The origins of tasks whose end another task waits for.
+_PARTS = ("schedule", "broadcast", "for_each")
+
 R = TypeVar("R", Task, Group, Proplet)
 
 
@@ -43,9 +46,12 @@ class World:
         # Leases and silences by the monotonic clock, slots of schedules by the clock on the wall.
         self.timers = Timers()
         self.slots = Timers()
-        # What each template has fired, oldest first, and which firings have ended in this turn.
+        # Tasks that are to become several, and whether that may be possible now.
+        self.fans: dict[str, Task] = {}
+        self.fans_due = False
+        # What each template has fired, oldest first, and which tasks made out of others have ended in this turn.
         self.firings: dict[str, deque[str]] = {}
-        self.ended_firings: list[Task] = []
+        self.ended_parts: list[Task] = []
         self.last_seq = 0
         self._puts: dict[tuple[str, str], Put] = {}
         self._sends: list[Send] = []
@@ -92,13 +98,14 @@ class World:
         before = task.state
         if not states.legal(before, state):
             raise AssertionError(f"task {task.id} may not go from {states.NAMES[before]} to {states.NAMES[state]}")
-        if task.group is not None:
-            task.group.counts[before] -= 1
-            task.group.counts[state] += 1
-            self._touched[task.group.id] = task.group
+        tally = task.tally
+        if tally is not None:
+            tally.counts[before] -= 1
+            tally.counts[state] += 1
+            self._touched[tally.id] = tally
         self.write(task, {"state": state, "updated_at": self.now.wall, **changes})
-        if state in states.ENDED and task.doc.get("scheduled_for") is not None:
-            self.ended_firings.append(task)
+        if state in states.ENDED and (task.doc.get("origin") or {}).get("type") in _PARTS:
+            self.ended_parts.append(task)
 
     def enqueue(self, task: Task) -> None:
         """Has a Pending task wait for a proplet, or for its turn in a group that runs as many as it may."""
@@ -109,10 +116,10 @@ class World:
         if timeout is not None:
             task.due = self.now.mono + timeout
             self.timers.add(task.due, QUEUED, task.id)
-        if task.group is not None and task.group.full:
+        if task.tally is not None and task.tally.full:
             task.held = True
             self.placer.issue(task)
-            task.group.held.push(task)
+            task.tally.held.push(task)
         else:
             self._place(task)
 
@@ -131,7 +138,9 @@ class World:
         if task.held:
             task.held, task.ticket = False, 0
         elif task.ticket:
-            self.placer.remove(task)
+            if self.fans.pop(task.id, None) is None:
+                self.placer.remove(task)
+            task.ticket = 0
             self._unplace(task)
         self._unwant(task)
 
@@ -141,27 +150,34 @@ class World:
         self._unwant(task)
 
     def _want(self, task: Task) -> None:
-        if not task.wanted and task.group is not None:
-            task.group.queued += 1
-            self._touched[task.group.id] = task.group
+        tally = task.tally
+        if tally is not None and not task.wanted:
+            tally.queued += 1
+            self._touched[tally.id] = tally
         task.delayed = False
         self.write(task, {"queued_at": self.now.wall, "retry_at": None})
 
     def _unwant(self, task: Task) -> None:
         task.delayed = False
-        if task.group is not None:
-            task.group.queued -= 1
-            self._touched[task.group.id] = task.group
+        tally = task.tally
+        if tally is not None:
+            tally.queued -= 1
+            self._touched[tally.id] = tally
         self.write(task, {"queued_at": None, "retry_at": None})
 
     def _place(self, task: Task) -> None:
-        self.placer.push(task)
-        if task.group is not None:
-            task.group.placed += 1
+        if task.is_fan:
+            self.placer.issue(task)
+            self.fans[task.id] = task
+            self.fans_due = True
+        else:
+            self.placer.push(task)
+        if task.tally is not None:
+            task.tally.placed += 1
 
     def _unplace(self, task: Task) -> None:
-        if task.group is not None:
-            task.group.placed -= 1
+        if task.tally is not None:
+            task.tally.placed -= 1
 
     def admit_held(self) -> None:
         """Lets groups that run fewer tasks than they may have the next ones wait for a proplet."""
@@ -202,15 +218,17 @@ class World:
         task.group = group
         if group is not None:
             group.tasks[task.id] = task
-            group.counts[task.state] += 1
+        if task.tally is not None:
+            task.tally.counts[task.state] += 1
 
     def drop_task(self, task: Task) -> None:
         del self.tasks[task.id]
         for parent in task.gates():
-            del parent.children[task.id]
+            parent.children.pop(task.id, None)
         if task.group is not None:
             del task.group.tasks[task.id]
-            task.group.counts[task.state] -= 1
+        if task.tally is not None:
+            task.tally.counts[task.state] -= 1
         self.forget(TASKS, task.id)
 
 
@@ -269,6 +287,10 @@ def load(world: World, tables: dict[str, dict[str, Doc]]) -> None:
         task = world.tasks[doc["id"]]
         previous = doc.get("after")
         link(task, (world.tasks[id] for id in doc.get("depends_on") or ()), previous and world.tasks[previous])
+    for task in world.tasks.values():
+        origin = task.doc.get("origin") or {}
+        if origin.get("type") in ("broadcast", "for_each") and origin["id"] in world.tasks:
+            task.parents = world.tasks[origin["id"]].parents
     rank(world.tasks.values())
     world.last_seq = max((doc["seq"] for table in tables.values() for doc in table.values() if "seq" in doc), default=0)
 

@@ -1,0 +1,1 @@
+"""What happens to an uploaded module before a device may run it."""

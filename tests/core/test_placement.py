@@ -98,3 +98,66 @@ def test_stopping_a_queued_task_takes_it_out_of_the_queue():
     play.join("d1")
     assert play.starts() == []
     assert play.states("a") == ["Interrupted"]
+
+
+def hello(play: Play, device: str, **more) -> None:
+    play.do(commands.Connected(device))
+    fields = {"proto": 1, "boot": "b", "agent": "0", "runtime": "t", "caps": {}, "mem_free": 1 << 20}
+    fields |= {"mem_total": 1 << 20, "slots": 2, "running": [], "outbox": []}
+    play.do(commands.Hello(device, {**fields, **more}))
+
+
+def test_labels_capabilities_memory_and_forbid_decide_who_may_take_a_task():
+    play = Play()
+    hello(play, "a", labels={"site": "north"}, caps={"host": ["gpio"], "wasi": True})
+    hello(play, "b", labels={"site": "south"}, mem_free=1 << 30, mem_total=1 << 30)
+    play.task("north", placement={"labels": {"site": "north"}})
+    play.task("gpio", placement={"capabilities": ["gpio", "wasi"]})
+    play.task("big", resources={"memory_kb": 100_000})
+    play.task("not-b", placement={"forbid": ["b"]})
+    placed = {send.fields["task"]: send.device for send in play.take("start")}
+    assert placed == {"north": "a", "gpio": "a", "big": "b"}
+    assert play.engine.pending_reason(play.at("not-b")) == "every proplet is busy"
+    play.end("north")
+    assert play.starts() == ["not-b"]
+
+
+def test_what_no_known_proplet_can_ever_do_says_so():
+    play = Play()
+    hello(play, "a")
+    play.task("label", placement={"labels": {"site": "north"}})
+    play.task("memory", resources={"memory_kb": 4096})
+    assert play.engine.pending_reason(play.at("label")) == "no known proplet has the label site=north"
+    assert play.engine.pending_reason(play.at("memory")) == "no known proplet has 4096 KiB of memory"
+    hello(play, "b", labels={"site": "north"}, mem_free=1 << 20, mem_total=1 << 30)
+    assert play.starts() == ["label"]
+    assert play.engine.pending_reason(play.at("memory")) == "no alive proplet has 4096 KiB of memory free"
+    fields = {"boot": "b", "seq": 1, "mem_free": 1 << 29, "uptime_s": 1, "running": [("label", 1)]}
+    play.do(commands.Beat("b", fields))
+    assert play.starts() == ["memory"]
+
+
+def test_a_task_with_needs_does_not_keep_others_waiting_and_its_priority_counts():
+    play = Play()
+    hello(play, "a", slots=1, labels={"x": "1"})
+    play.task("busy")
+    play.task("free", priority=50)
+    play.task("needs", priority=60, placement={"labels": {"x": "1"}})
+    play.task("never", priority=100, placement={"labels": {"x": "2"}})
+    play.end("busy")
+    assert play.starts()[-1] == "needs"
+    play.end("needs")
+    assert play.starts() == ["free"]
+
+
+def test_among_equals_the_longest_remaining_path_goes_first_by_cost():
+    play = Play()
+    play.workflow(
+        spec("short"), spec("long"), spec("behind", ["long"]), spec("heavy", cost=100.0), spec("after", ["behind"])
+    )
+    hello(play, "a", slots=1)
+    order = play.starts()
+    for _ in range(4):
+        play.end(order[-1])
+        order += play.starts()
+    assert order == ["heavy", "long", "behind", "short", "after"]

@@ -1,0 +1,312 @@
+"""The device's state machine, pure: what it hears comes in with the time, what is to be done comes out as actions.
+
+Every method returns a list of actions, to be done in their order:
+
+    ("publish", kind, fields, qos)     a message; `hello` and `beat` lack the facts of the host
+    ("store", fields)                  put this result into the outbox, before anything that follows
+    ("report", task, attempt)          publish the result of that name from the outbox
+    ("drop", task, attempt)            delete it from the outbox
+    ("remember", pairs)                keep these [task, attempt] across a reboot, before anything that follows
+    ("look", module)                   answer with module_ready or module_part
+    ("chunk", fields)                  store it; answer with module_ready, module_part, module_damaged or module_failed
+    ("run", start)                     answer with started (perhaps) and finished (always)
+    ("stop", task, attempt, grace_ms)  end what runs
+
+Times are milliseconds that only grow.
+"""
+
+from edge.call import failure
+from edge.fetch import Fetches
+from shared.messages import MAX_RUNNING
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+BEAT_MS = 10_000
+SEEN = 64
+WAITING_PER_SLOT = 4
+LOGS = 10  # in one beat
+
+# The phases of accepted work
+_FETCHING = 1
+_READY = 2
+_HANDED = 3  # to the runner
+_BEGUN = 4
+
+
+class _Work:
+    """An accepted start."""
+
+    def __init__(self, start: "dict[str, Any]") -> None:
+        self.start = start
+        self.key = (start["task"], start["attempt"])
+        self.phase = _FETCHING
+        self.stopped = False
+
+
+class Agent:
+    """slots: tasks at a time; capacity: results the outbox may hold; outbox, seen: what a reboot left."""
+
+    def __init__(
+        self,
+        slots: int,
+        capacity: int,
+        outbox: "list[tuple[str, int]]",
+        seen: "list[tuple[str, int]]",
+    ) -> None:
+        self._slots = slots
+        self._capacity = capacity
+        self._outbox = list(outbox)
+        self._seen = list(seen)[-SEEN:]
+        self._work: list[_Work] = []  # in the order they were accepted
+        self._fetches = Fetches()
+        self._connected = False
+        self._welcomed = False
+        self._epoch = -1
+        self._due_ms = 0  # of the next beat, or of the next hello until there is a welcome
+        self._seq = 0
+        self._logs = 0
+        self._actions: list[tuple[Any, ...]] = []
+        self.beat_ms = BEAT_MS
+
+    # What the rest of the edge asks
+
+    def modules(self) -> "list[str]":
+        """The modules that accepted work needs."""
+        return [work.start["module"] for work in self._work]
+
+    def running(self) -> "list[list[Any]]":
+        """[task, attempt] of everything accepted and not ended."""
+        return [list(work.key) for work in self._work]
+
+    # What happens to the connection
+
+    def connected(self, now_ms: int) -> "list[tuple[Any, ...]]":
+        self._connected = True
+        self._welcomed = False
+        self._hello(now_ms)
+        return self._take()
+
+    def disconnected(self) -> None:
+        self._connected = self._welcomed = False
+
+    def message(self, kind: str, fields: "dict[str, Any]", now_ms: int) -> "list[tuple[Any, ...]]":
+        """A message from the hub, as shared.messages.read_down returns it."""
+        if kind == "welcome":
+            self._on_welcome(fields, now_ms)
+        elif kind == "start":
+            self._on_start(fields)
+        elif kind == "chunk":
+            self._on_chunk(fields)
+        elif kind == "stop":
+            self._on_stop(fields)
+        elif kind == "ack":
+            self._on_ack((fields["task"], fields["attempt"]))
+        return self._take()
+
+    def tick(self, now_ms: int) -> "list[tuple[Any, ...]]":
+        """Time passes: call it at least four times a beat."""
+        if self._connected and now_ms >= self._due_ms:
+            if self._welcomed:
+                self._beat(now_ms)
+            else:
+                self._hello(now_ms)
+        if self._welcomed:
+            for module in self._fetches.due(now_ms):
+                self._ask(module, now_ms)
+        return self._take()
+
+    # What happens to modules
+
+    def module_ready(self, module: str) -> "list[tuple[Any, ...]]":
+        """It is here, whole and checked."""
+        self._fetches.drop(module)
+        for work in self._work:
+            if work.phase == _FETCHING and work.start["module"] == module:
+                work.phase = _READY
+        self._run_next()
+        return self._take()
+
+    def module_part(self, module: str, size: int, now_ms: int) -> "list[tuple[Any, ...]]":
+        """size bytes of it are here (0: none)."""
+        self._fetches.arrived(module, size)
+        self._ask(module, now_ms)
+        return self._take()
+
+    def module_damaged(self, module: str, now_ms: int) -> "list[tuple[Any, ...]]":
+        """It came whole with another sha256 and was thrown away: once more from the start, then it has failed."""
+        if self._fetches.damaged(module):
+            self._ask(module, now_ms)
+        else:
+            self._fail_module(module, "bad_module", "the module arrived twice with another sha256")
+        return self._take()
+
+    def module_failed(self, module: str, code: str, message: str) -> "list[tuple[Any, ...]]":
+        """It can not be had: the work that waits for it ends with this."""
+        self._fail_module(module, code, message)
+        return self._take()
+
+    # What happens to tasks
+
+    def started(self, task: str, attempt: int) -> "list[tuple[Any, ...]]":
+        """The runner runs it."""
+        work = self._find((task, attempt))
+        if work is not None:
+            work.phase = _BEGUN
+            self._tell_started(work)
+        return self._take()
+
+    def finished(self, task: str, attempt: int, result: "dict[str, Any]") -> "list[tuple[Any, ...]]":
+        """It has ended; result as the runner gives it."""
+        work = self._find((task, attempt))
+        if work is not None:
+            self._end(work, result)
+            self._run_next()
+        return self._take()
+
+    # Messages
+
+    def _on_welcome(self, fields: "dict[str, Any]", now_ms: int) -> None:
+        another = self._welcomed and fields["epoch"] != self._epoch
+        self._welcomed = not another
+        self._epoch = fields["epoch"]
+        if 0.1 <= fields["beat_s"] <= 3600:
+            self.beat_ms = int(fields["beat_s"] * 1000)
+        if another:  # a hub that was started anew behind a broker that was not: it does not know us yet
+            self._hello(now_ms)
+            return
+        self._due_ms = now_ms + self.beat_ms
+        for work in self._work:
+            if work.phase == _BEGUN:
+                self._tell_started(work)
+        for module in self._fetches.names():
+            self._ask(module, now_ms)
+        for key in self._outbox:
+            self._act("report", *key)
+
+    def _on_start(self, fields: "dict[str, Any]") -> None:
+        work = _Work(fields)
+        known = self._find(work.key)
+        if known is not None:
+            if known.phase == _BEGUN:
+                self._tell_started(known)
+        elif work.key in self._outbox:
+            self._act("report", *work.key)
+        elif work.key in self._seen or len(self._work) >= min(MAX_RUNNING, self._slots * (1 + WAITING_PER_SLOT)):
+            pass  # it ran here once; or there is no room, and the hub will send it again
+        elif self._full():
+            self._log("the outbox is full: %d results wait for the hub" % len(self._outbox), fields["task"])
+        else:
+            self._work.append(work)
+            self._remember(work.key)
+            self._act("look", fields["module"])
+
+    def _on_stop(self, fields: "dict[str, Any]") -> None:
+        key = (fields["task"], fields["attempt"])
+        work = self._find(key)
+        if work is not None and work.phase in (_HANDED, _BEGUN):
+            if not work.stopped:
+                work.stopped = True
+                self._act("stop", key[0], key[1], fields.get("grace_ms", 0))
+        elif work is not None:
+            self._end(work, failure("cancelled", "stopped before it ran"))
+        elif key in self._outbox:
+            self._act("report", *key)
+        elif key not in self._seen and not self._full():
+            # The start was lost or is still on its way: it will not run any more.
+            self._remember(key)
+            self._report(key, failure("cancelled", "stopped before it arrived"))
+
+    def _on_chunk(self, fields: "dict[str, Any]") -> None:
+        if self._fetches.expects(fields["module"], fields["offset"]):
+            self._act("chunk", fields)
+
+    def _on_ack(self, key: "tuple[str, int]") -> None:
+        if key in self._outbox:
+            self._outbox.remove(key)
+            self._act("drop", *key)
+
+    # Parts
+
+    def _find(self, key: "tuple[str, int]") -> "_Work | None":
+        for work in self._work:
+            if work.key == key:
+                return work
+        return None
+
+    def _full(self) -> bool:
+        """Every accepted start will need a place in the outbox."""
+        return len(self._outbox) + len(self._work) >= self._capacity
+
+    def _run_next(self) -> None:
+        free = self._slots
+        for work in self._work:
+            if work.phase >= _HANDED:
+                free -= 1
+        for work in self._work:
+            if free > 0 and work.phase == _READY:
+                work.phase = _HANDED
+                free -= 1
+                self._act("run", work.start)
+
+    def _fail_module(self, module: str, code: str, message: str) -> None:
+        for work in list(self._work):
+            if work.phase == _FETCHING and work.start["module"] == module:
+                self._end(work, failure(code, message))
+        self._fetches.drop(module)
+
+    def _end(self, work: "_Work", result: "dict[str, Any]") -> None:
+        self._work.remove(work)
+        if work.start["module"] not in self.modules():
+            self._fetches.drop(work.start["module"])
+        self._report(work.key, result)
+
+    def _report(self, key: "tuple[str, int]", result: "dict[str, Any]") -> None:
+        fields = dict(result)
+        fields["task"], fields["attempt"] = key
+        self._outbox.append(key)
+        self._act("store", fields)
+        if self._welcomed:
+            self._act("report", *key)
+
+    def _remember(self, key: "tuple[str, int]") -> None:
+        self._seen.append(key)
+        self._seen = self._seen[-SEEN:]
+        self._act("remember", [list(pair) for pair in self._seen])
+
+    def _ask(self, module: str, now_ms: int) -> None:
+        if not self._welcomed:  # the welcome asks
+            return
+        offset = self._fetches.ask(module, now_ms)
+        if offset < 0:
+            self._fail_module(module, "bad_module", "the hub did not send the module")
+        else:
+            self._act("publish", "need", {"module": module, "offset": offset}, 1)
+
+    def _hello(self, now_ms: int) -> None:
+        self._due_ms = now_ms + self.beat_ms
+        pairs = [list(key) for key in self._outbox]
+        self._act("publish", "hello", {"running": self.running(), "outbox": pairs}, 1)
+
+    def _beat(self, now_ms: int) -> None:
+        self._due_ms = now_ms + self.beat_ms
+        self._seq += 1
+        self._logs = 0
+        self._act("publish", "beat", {"seq": self._seq, "running": self.running()}, 0)
+
+    def _tell_started(self, work: "_Work") -> None:
+        if self._welcomed:
+            self._act("publish", "started", {"task": work.key[0], "attempt": work.key[1]}, 1)
+
+    def _log(self, text: str, task: str) -> None:
+        self._logs += 1
+        if self._logs <= LOGS:
+            self._act("publish", "log", {"task": task, "level": "warning", "text": text}, 0)
+
+    def _act(self, *action: "Any") -> None:
+        self._actions.append(action)
+
+    def _take(self) -> "list[tuple[Any, ...]]":
+        actions, self._actions = self._actions, []
+        return actions

@@ -1,0 +1,43 @@
+"""What a MicroPython board is and has: the twin of edge.cpython.host."""
+
+import gc
+import os
+import sys
+
+from edge.wasm import InProcessRunner
+
+SLOTS = 1
+OUTBOX = 16
+MODULE_BYTES = 256 * 1024
+MAX_CHUNK = 1024
+MAX_MESSAGE = 8 * 1024
+
+
+def runtime() -> str:
+    """For example "micropython 1.28 rp2"."""
+    return "%s %d.%d %s" % (
+        sys.implementation.name,
+        sys.implementation.version[0],
+        sys.implementation.version[1],
+        sys.platform,
+    )
+
+
+def memory() -> "tuple[int, int]":
+    """(free, total) bytes for tasks."""
+    gc.collect()
+    free: int = gc.mem_free()  # type: ignore[attr-defined]
+    return free, free + gc.mem_alloc()  # type: ignore[attr-defined]
+
+
+def flash_free(folder: str) -> int:
+    """Bytes free where the folder is."""
+    try:
+        facts = os.statvfs(folder)
+    except (AttributeError, OSError):  # a port without it
+        return 0
+    return facts[0] * facts[3]
+
+
+def make_runner() -> InProcessRunner:
+    return InProcessRunner()

@@ -1,0 +1,81 @@
+"""Files that are either old or new, never half: written beside, then renamed over. No path is ever removed first.
+
+On littlefs a power cut at any of the measured points left the old or the new file when it was renamed over; removing
+first left none, and overwriting in place left a torn one.
+"""
+
+import os
+
+try:
+    from os import fsync
+except ImportError:  # MicroPython: closing a file on littlefs writes it out
+
+    def fsync(fd: int) -> None:  # type: ignore[misc]
+        pass
+
+
+_NEW = ".new"
+
+
+def write(path: str, data: bytes, sync: bool = True) -> None:
+    """Put data in the file. sync=False may lose the newest write in a power cut, never mix old and new."""
+    with open(path + _NEW, "wb") as file:
+        file.write(data)
+        if sync:
+            flush(file)
+    os.rename(path + _NEW, path)
+
+
+def flush(file: "object") -> None:
+    """Have an open file's content on the disk, where the system can."""
+    file.flush()  # type: ignore[attr-defined]
+    if hasattr(file, "fileno"):
+        fsync(file.fileno())
+
+
+def read(path: str) -> "bytes | None":
+    """The file's content, None when there is no such file."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def size(path: str) -> int:
+    """The file's bytes, 0 when there is no such file."""
+    try:
+        return os.stat(path)[6]
+    except OSError:
+        return 0
+
+
+def remove(path: str) -> None:
+    """Remove the file if it is there."""
+    try:
+        os.remove(path)
+    except OSError:
+        pass
+
+
+def names(folder: str) -> "list[str]":
+    """The folder's files in order, without what an interrupted write left behind (that is removed)."""
+    found = []
+    for name in sorted(os.listdir(folder)):
+        if name.endswith(_NEW):
+            remove(folder + "/" + name)
+        else:
+            found.append(name)
+    return found
+
+
+def make_folder(path: str) -> None:
+    """Make the folder and those above it."""
+    built = ""
+    for part in path.split("/"):
+        built = built + part + "/"
+        if part:
+            try:
+                os.mkdir(built[:-1])
+            except OSError:  # it is there; if not, the first write says so
+                pass

@@ -1,0 +1,265 @@
+"""MQTT 3.1.1 client on asyncio streams, QoS 0 and 1: one source for CPython and MicroPython.
+
+    client = Client("hub", 1883, "dev-1", on_message=heard)
+    await client.connect()              # CONNACK has come: MqttError otherwise
+    serving = asyncio.create_task(client.run())
+    await client.subscribe("a/b")
+    await client.publish("a/c", b"...") # PUBACK has come
+    await serving                       # MqttError says why the connection ended
+
+A client serves one connection; after an error make a new one.
+"""
+
+import asyncio
+
+from edge import packets
+from edge.clock import now_ms
+from edge.packets import MqttError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+# Unacknowledged packets a connection: each is kept for a re-publish.
+WINDOW = 16
+
+
+class _Pending:
+    """A packet that waits for its acknowledgement."""
+
+    def __init__(self, packet: bytes, now: int) -> None:
+        self.packet = packet
+        self.sent_ms = now
+        self.repeated = False
+        self.done = asyncio.Event()
+
+
+class Client:
+    """will: (topic, payload), published by the broker with QoS 1 when the connection breaks.
+
+    on_message(topic, payload) is called for every message, before its PUBACK leaves. timeout_s: how long CONNACK,
+    PUBACK, SUBACK and PINGRESP may take. max_packet: bytes of a packet that is accepted.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        client_id: str,
+        on_message: "Callable[[str, bytes], None]",
+        username: "str | None" = None,
+        password: "str | None" = None,
+        ssl: "Any" = None,
+        will: "tuple[str, bytes] | None" = None,
+        keepalive_s: int = 30,
+        timeout_s: float = 10.0,
+        max_packet: int = 300 * 1024,
+    ) -> None:
+        self._address = (host, port)
+        self._ssl = ssl
+        self._hello = packets.connect(client_id, username, password, will, keepalive_s)
+        self._on_message = on_message
+        self._keepalive_ms = keepalive_s * 1000
+        self._timeout_ms = int(timeout_s * 1000)
+        self._max_packet = max_packet
+        self._reader: Any = None
+        self._writer: Any = None
+        self._reading: Any = None
+        self._writing = asyncio.Lock()
+        self._error = ""
+        self._packet_id = 0
+        self._pending: dict[int, _Pending] = {}
+        self._room = asyncio.Event()
+        self._sent_ms = 0
+        self._ping_ms = 0  # when the unanswered PINGREQ left; 0: none
+
+    async def connect(self) -> None:
+        """Open the connection and wait for CONNACK."""
+        try:
+            await asyncio.wait_for(self._open(), self._timeout_ms / 1000)
+        except asyncio.TimeoutError:  # noqa: UP041 (MicroPython has no other name for it)
+            self._error = "no CONNACK within %d ms" % self._timeout_ms
+        except EOFError:
+            self._error = "the broker closed the connection before CONNACK"
+        except OSError as error:
+            self._error = "no connection: %s" % error
+        except MqttError as error:
+            self._error = str(error)
+        if self._error:
+            self._close()
+            raise MqttError(self._error)
+
+    async def _open(self) -> None:
+        host, port = self._address
+        if self._ssl:
+            opened = asyncio.open_connection(host, port, ssl=self._ssl, server_hostname=host)
+        else:
+            opened = asyncio.open_connection(host, port)
+        self._reader, self._writer = await opened
+        _no_delay(self._writer)
+        await self._write(self._hello)
+        packets.check_connack(*await packets.read(self._reader, self._max_packet))
+
+    async def run(self) -> None:
+        """Serve the connection until it ends: MqttError says why. Cancelled, it leaves the rest to disconnect()."""
+        self._reading = asyncio.create_task(self._read())
+        watching = asyncio.create_task(self._watch())
+        try:
+            await self._reading
+        except asyncio.CancelledError:
+            if not self._error:  # not our own way to end the reading
+                raise
+        finally:
+            watching.cancel()
+        self._close()
+        raise MqttError(self._error)
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Publish with QoS 1 and wait for PUBACK; MqttError when it does not come."""
+        pending = await self.post(topic, payload)
+        await pending.done.wait()
+        self._check()
+
+    async def post(self, topic: str, payload: bytes) -> "_Pending":
+        """Publish with QoS 1 without waiting for PUBACK, but for one of the last WINDOW before.
+
+        It is published again with DUP when PUBACK does not come in time, and after that the connection ends.
+        """
+        while len(self._pending) >= WINDOW:
+            self._room.clear()
+            await self._room.wait()
+            self._check()
+        packet_id = self._new_id()
+        return await self._request(packet_id, packets.publish(topic, payload, packet_id))
+
+    async def send(self, topic: str, payload: bytes) -> None:
+        """Publish with QoS 0."""
+        await self._write(packets.publish(topic, payload, 0))
+
+    async def subscribe(self, topic: str) -> None:
+        """Subscribe one filter with QoS 1 and wait for SUBACK; MqttError when it is refused."""
+        packet_id = self._new_id()
+        pending = await self._request(packet_id, packets.subscribe(topic, packet_id))
+        await pending.done.wait()
+        self._check()
+
+    async def disconnect(self) -> None:
+        """Say good-bye, so that the broker does not publish the will, and close."""
+        if self._writer is not None and not self._error:
+            try:
+                await asyncio.wait_for(self._write(packets.DISCONNECT), 1)
+            except (MqttError, asyncio.TimeoutError):  # noqa: UP041
+                pass
+        self._fail("disconnected")
+        self._close()
+
+    def _check(self) -> None:
+        if self._error:
+            raise MqttError(self._error)
+
+    def _fail(self, why: str) -> None:
+        """End the connection; the first reason stays."""
+        if self._error:
+            return
+        self._error = why
+        # The reading task ends by itself; MicroPython does not let a task cancel itself.
+        if self._reading is not None and self._reading is not asyncio.current_task():
+            self._reading.cancel()
+        for pending in self._pending.values():
+            pending.done.set()
+        self._pending = {}
+        self._room.set()
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _new_id(self) -> int:
+        while True:
+            self._packet_id = self._packet_id % 65535 + 1
+            if self._packet_id not in self._pending:
+                return self._packet_id
+
+    async def _request(self, packet_id: int, packet: bytes) -> "_Pending":
+        pending = self._pending[packet_id] = _Pending(packet, now_ms())
+        await self._write(packet)
+        return pending
+
+    async def _write(self, data: bytes) -> None:
+        self._check()
+        async with self._writing:
+            try:
+                self._writer.write(data)
+                await self._writer.drain()
+            except (OSError, AttributeError) as error:  # AttributeError: closed while this one waited
+                self._fail("the connection broke: %s" % error)
+        self._sent_ms = now_ms()
+        self._check()
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                head, body = await packets.read(self._reader, self._max_packet)
+                self._ping_ms = 0  # whatever the broker says, it lives
+                await self._heard(head, body)
+        except EOFError:
+            self._fail("the broker closed the connection")
+        except OSError as error:
+            self._fail("the connection broke: %s" % error)
+        except (MqttError, ValueError, IndexError) as error:  # the last two: a packet shorter than it must be
+            self._fail("the broker broke the protocol: %s" % error)
+
+    async def _heard(self, head: int, body: bytes) -> None:
+        kind = head >> 4
+        if kind == packets.PUBLISH:
+            topic, packet_id, payload = packets.split_publish(head, body)
+            self._on_message(topic, payload)
+            if packet_id:
+                await self._write(packets.puback(packet_id))
+        elif kind in (packets.PUBACK, packets.SUBACK):
+            pending = self._pending.pop(body[0] << 8 | body[1], None)
+            if pending is not None:
+                pending.done.set()
+                self._room.set()
+            if kind == packets.SUBACK and body[2] & 0x80:
+                raise MqttError("the subscription was refused")
+
+    async def _watch(self) -> None:
+        """Ping an idle connection, publish again what nobody acknowledged, end a connection that does not answer."""
+        step_s = min(self._keepalive_ms, self._timeout_ms) / 4000
+        try:
+            while not self._error:
+                await asyncio.sleep(step_s)
+                await self._keep_alive(now_ms())
+                for pending in list(self._pending.values()):
+                    await self._repeat(pending, now_ms())
+        except MqttError:  # _write has said it
+            pass
+
+    async def _keep_alive(self, now: int) -> None:
+        if self._ping_ms:
+            if now - self._ping_ms > self._timeout_ms:
+                self._fail("no PINGRESP within %d ms" % self._timeout_ms)
+        elif now - self._sent_ms >= self._keepalive_ms // 2:
+            self._ping_ms = now
+            await self._write(packets.PINGREQ)
+
+    async def _repeat(self, pending: "_Pending", now: int) -> None:
+        if now - pending.sent_ms <= self._timeout_ms or pending.done.is_set():
+            return
+        if pending.repeated:
+            self._fail("no acknowledgement within twice %d ms" % self._timeout_ms)
+            return
+        pending.repeated = True
+        pending.sent_ms = now
+        await self._write(packets.again(pending.packet))
+
+
+def _no_delay(writer: "Any") -> None:
+    """Nagle and delayed ACK together cost 40 ms a message. CPython's asyncio switches Nagle off by itself."""
+    try:
+        writer.s.setsockopt(6, 1, 1)  # IPPROTO_TCP, TCP_NODELAY: names MicroPython's socket lacks
+    except (AttributeError, OSError, ValueError):
+        pass

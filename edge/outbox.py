@@ -1,0 +1,88 @@
+"""Results wait here until the hub has acknowledged them, across reboots."""
+
+import json
+
+from edge import files
+from edge.call import failure
+from shared.errors import MotetError
+from shared.messages import MAX_RESULT, make_up
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def encode(fields: "dict[str, Any]", max_bytes: int = MAX_RESULT) -> bytes:
+    """The `result` message; one that is over max_bytes or does not fit its table becomes the failure output_limit."""
+    try:
+        payload = make_up("result", fields)
+        if len(payload) <= max_bytes:
+            return payload
+        why = "the result takes %d bytes, a message at most %d" % (len(payload), max_bytes)
+    except MotetError as error:
+        why = "the result does not fit a message: " + error.message
+    short = failure("output_limit", why)
+    short["task"] = fields["task"]
+    short["attempt"] = fields["attempt"]
+    return make_up("result", short)
+
+
+class Outbox:
+    """One file a result, numbered in the order they came; the index in memory holds numbers only.
+
+    A full disk loses nothing while the device is up: the result is held in memory and `put` says so.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._numbers: dict[tuple[str, int], int] = {}
+        self._held: dict[tuple[str, int], bytes] = {}
+        self._next = 1
+        files.make_folder(folder)
+        for name in files.names(folder):
+            self._take_up(name)
+
+    def _take_up(self, name: str) -> None:
+        try:
+            number = int(name, 16)
+            fields = json.loads(files.read(self._folder + "/" + name) or b"")
+            key = (fields["task"], fields["attempt"])
+        except (ValueError, KeyError, TypeError):  # not ours, or torn by a file system that does not keep its word
+            files.remove(self._folder + "/" + name)
+            return
+        self._numbers[key] = number
+        self._next = max(self._next, number + 1)
+
+    def _path(self, number: int) -> str:
+        return "%s/%08x" % (self._folder, number)
+
+    def keys(self) -> "list[tuple[str, int]]":
+        """(task, attempt) of every result, oldest first."""
+        return sorted(self._numbers, key=lambda key: self._numbers[key])
+
+    def put(self, task: str, attempt: int, payload: bytes) -> bool:
+        """Keep a result; False when the disk refused it and it is held in memory only."""
+        key = (task, attempt)
+        self._numbers[key] = self._next
+        self._next += 1
+        try:
+            files.write(self._path(self._numbers[key]), payload)
+        except OSError:
+            self._held[key] = payload
+            return False
+        return True
+
+    def get(self, task: str, attempt: int) -> "bytes | None":
+        """The `result` message as it is published, None when it is not here (any more)."""
+        key = (task, attempt)
+        if key in self._held:
+            return self._held[key]
+        return files.read(self._path(self._numbers[key])) if key in self._numbers else None
+
+    def drop(self, task: str, attempt: int) -> None:
+        """The hub has it."""
+        key = (task, attempt)
+        self._held.pop(key, None)
+        number = self._numbers.pop(key, 0)
+        if number:
+            files.remove(self._path(number))

@@ -1,0 +1,383 @@
+"""The device's state machine: what it hears goes in, what is to be done comes out. No clock, no I/O."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.agent import BEAT_MS, LOGS, SEEN, Agent
+from edge.call import failure
+from edge.fetch import ASK_AGAIN_MS, MAX_ASKS
+
+MODULE = "a" * 64
+OK = {"ok": True, "outputs": [30], "text": "30\n"}
+
+
+def start(task="t", attempt=1, module=MODULE, **fields):
+    return {"task": task, "attempt": attempt, "module": module, "size": 1, "name": "main", "limits": {}, **fields}
+
+
+def welcome(epoch=1, beat_s=10):
+    return {"epoch": epoch, "time_ms": 0, "beat_s": beat_s, "lease_s": 30, "max_chunk": 1024}
+
+
+def key(task="t", attempt=1, **more):
+    return {"task": task, "attempt": attempt, **more}
+
+
+def agent(slots=2, capacity=16, outbox=(), seen=(), online=True):
+    made = Agent(slots, capacity, list(outbox), list(seen))
+    if online:
+        made.connected(0)
+        made.message("welcome", welcome(), 0)
+    return made
+
+
+def accept(machine, *args, **fields):
+    """A start whose module is here: all its actions."""
+    message = start(*args, **fields)
+    return machine.message("start", message, 0) + machine.module_ready(message["module"])
+
+
+def of(actions, kind):
+    return [action for action in actions if action[0] == kind]
+
+
+def published(actions, kind):
+    return [fields for _, k, fields, _ in of(actions, "publish") if k == kind]
+
+
+# Connection
+
+
+def test_hello_after_every_connect_names_what_runs_and_what_waits():
+    machine = agent(outbox=[("old", 3)], online=False)
+    assert machine.connected(0) == [("publish", "hello", {"running": [], "outbox": [["old", 3]]}, 1)]
+    machine.message("welcome", welcome(), 0)
+    accept(machine)
+    machine.disconnected()
+    assert published(machine.connected(5), "hello") == [{"running": [["t", 1]], "outbox": [["old", 3]]}]
+
+
+def test_hello_again_until_somebody_welcomes():
+    machine = agent(online=False)
+    machine.connected(0)
+    assert machine.tick(BEAT_MS - 1) == []
+    assert published(machine.tick(BEAT_MS), "hello")
+    assert published(machine.tick(2 * BEAT_MS), "hello")
+
+
+def test_beats_come_as_the_hub_wants_them():
+    machine = agent(online=False)
+    machine.connected(0)
+    machine.message("welcome", welcome(beat_s=2.5), 0)
+    accept(machine)
+    assert machine.tick(2499) == []
+    assert machine.tick(2500) == [("publish", "beat", {"seq": 1, "running": [["t", 1]]}, 0)]
+    assert published(machine.tick(5000), "beat")[0]["seq"] == 2
+    machine.disconnected()
+    assert machine.tick(99999) == []
+
+
+@pytest.mark.parametrize("beat_s", [0, -1, float("nan"), 1e9])
+def test_a_beat_that_makes_no_sense_is_not_taken(beat_s):
+    machine = agent()
+    machine.message("welcome", welcome(beat_s=beat_s), 0)
+    assert machine.beat_ms == BEAT_MS
+
+
+def test_results_and_starts_are_said_again_at_every_welcome():
+    machine = agent(outbox=[("old", 1)])
+    accept(machine)
+    machine.started("t", 1)
+    machine.disconnected()
+    machine.connected(0)
+    actions = machine.message("welcome", welcome(), 0)
+    assert published(actions, "started") == [key()]
+    assert of(actions, "report") == [("report", "old", 1)]
+
+
+def test_another_hub_behind_the_same_broker_gets_a_hello():
+    machine = agent(outbox=[("old", 1)])
+    actions = machine.message("welcome", welcome(epoch=2), 0)
+    assert published(actions, "hello")
+    assert not of(actions, "report")
+    assert of(machine.message("welcome", welcome(epoch=2), 0), "report")
+
+
+# One task's way
+
+
+def test_one_task():
+    machine = agent()
+    assert machine.message("start", start(), 0) == [("remember", [["t", 1]]), ("look", MODULE)]
+    assert machine.module_ready(MODULE) == [("run", start())]
+    assert machine.started("t", 1) == [("publish", "started", key(), 1)]
+    assert machine.finished("t", 1, OK) == [("store", key(**OK)), ("report", "t", 1)]
+    assert machine.message("ack", key(), 0) == [("drop", "t", 1)]
+    assert machine.message("ack", key(), 0) == []
+
+
+def test_a_result_without_a_connection_waits_in_the_outbox():
+    machine = agent()
+    accept(machine)
+    machine.disconnected()
+    assert machine.finished("t", 1, OK) == [("store", key(**OK))]
+    machine.connected(0)
+    assert of(machine.message("welcome", welcome(), 0), "report") == [("report", "t", 1)]
+
+
+def test_a_start_again_never_runs_again():
+    machine = agent()
+    accept(machine)
+    assert machine.message("start", start(), 0) == []
+    machine.started("t", 1)
+    assert machine.message("start", start(), 0) == [("publish", "started", key(), 1)]
+    machine.finished("t", 1, OK)
+    assert machine.message("start", start(), 0) == [("report", "t", 1)]
+    machine.message("ack", key(), 0)
+    assert machine.message("start", start(), 0) == []
+    assert of(accept(machine, attempt=2), "run")
+
+
+def test_what_ran_before_a_reboot_does_not_run_again():
+    machine = agent(seen=[("t", 1)])
+    assert machine.message("start", start(), 0) == []
+
+
+def test_what_is_remembered_is_bounded():
+    machine = agent(slots=1, capacity=1)
+    for i in range(2 * SEEN):
+        (remember, *_) = accept(machine, str(i))
+        machine.finished(str(i), 1, OK)
+        machine.message("ack", key(str(i)), 0)
+    assert remember[0] == "remember"
+    assert len(remember[1]) == SEEN
+
+
+# Room
+
+
+def test_beyond_the_slots_starts_wait_and_are_named():
+    machine = agent(slots=1)
+    assert of(accept(machine, "a"), "run")
+    assert not of(accept(machine, "b"), "run")
+    assert machine.running() == [["a", 1], ["b", 1]]
+    assert of(machine.finished("a", 1, OK), "run") == [("run", start("b"))]
+
+
+def test_the_queue_is_bounded():
+    machine = agent(slots=1, capacity=99)
+    for i in range(5):
+        accept(machine, str(i))
+    assert accept(machine, "one too many") == []
+    assert len(machine.running()) == 5
+
+
+def test_a_full_outbox_refuses_work_visibly():
+    machine = agent(slots=1, capacity=2, outbox=[("old", 1)])
+    accept(machine, "a")
+    actions = machine.message("start", start("b"), 0)
+    assert published(actions, "log")[0]["task"] == "b"
+    assert not of(actions, "look")
+    machine.message("ack", key("old"), 0)
+    assert of(machine.message("start", start("b"), 0), "look")
+
+
+def test_logs_are_limited():
+    machine = agent(capacity=1, outbox=[("old", 1)])
+    told = [published(machine.message("start", start(str(i)), 0), "log") for i in range(2 * LOGS)]
+    assert len([log for log in told if log]) == LOGS
+
+
+def test_a_missing_module_does_not_hold_the_others_up():
+    machine = agent(slots=1)
+    machine.message("start", start("a", module="b" * 64), 0)
+    machine.module_part("b" * 64, 0, 0)
+    assert of(accept(machine, "c"), "run") == [("run", start("c"))]
+
+
+# Stop
+
+
+def test_stop_before_it_runs():
+    machine = agent(slots=1)
+    accept(machine, "a")
+    accept(machine, "b")
+    stored = of(machine.message("stop", key("b"), 0), "store")[0][1]
+    assert (stored["task"], stored["ok"], stored["error"]["code"]) == ("b", False, "cancelled")
+    assert machine.running() == [["a", 1]]
+
+
+def test_stop_while_it_runs_is_passed_on_once():
+    machine = agent()
+    accept(machine)
+    assert machine.message("stop", key(grace_ms=50), 0) == [("stop", "t", 1, 50)]
+    assert machine.message("stop", key(), 0) == []
+    assert of(machine.finished("t", 1, failure("cancelled", "stopped")), "store")
+
+
+def test_stop_after_its_end_is_answered_with_the_result():
+    machine = agent()
+    accept(machine)
+    machine.finished("t", 1, OK)
+    assert machine.message("stop", key(), 0) == [("report", "t", 1)]
+
+
+def test_stop_before_the_start_arrives():
+    machine = agent()
+    actions = machine.message("stop", key(), 0)
+    assert of(actions, "store")[0][1]["error"]["code"] == "cancelled"
+    assert machine.message("start", start(), 0) == [("report", "t", 1)]
+    machine.message("ack", key(), 0)
+    assert machine.message("stop", key(), 0) == []
+    assert machine.message("start", start(), 0) == []
+
+
+# Modules
+
+
+def test_a_module_comes_in_chunks():
+    machine = agent()
+    machine.message("start", start(), 0)
+    assert machine.module_part(MODULE, 100, 0) == [("publish", "need", {"module": MODULE, "offset": 100}, 1)]
+    chunk = {"module": MODULE, "offset": 100, "total": 300, "data": ""}
+    assert machine.message("chunk", {**chunk, "offset": 0}, 0) == []
+    assert machine.message("chunk", {**chunk, "module": "b" * 64}, 0) == []
+    assert machine.message("chunk", chunk, 0) == [("chunk", chunk)]
+    assert published(machine.module_part(MODULE, 200, 0), "need")[0]["offset"] == 200
+    assert of(machine.module_ready(MODULE), "run")
+
+
+def test_a_lost_chunk_is_asked_for_again_for_a_minute():
+    machine = agent()
+    machine.message("start", start(), 0)
+    machine.module_part(MODULE, 0, 0)
+    now = 0
+    for _ in range(MAX_ASKS - 1):
+        now += ASK_AGAIN_MS
+        assert published(machine.tick(now - 1), "need") == []
+        assert len(published(machine.tick(now), "need")) == 1
+    stored = of(machine.tick(now + ASK_AGAIN_MS), "store")[0][1]
+    assert stored["error"]["code"] == "bad_module"
+    assert machine.running() == []
+
+
+def test_a_damaged_module_is_fetched_once_more():
+    machine = agent()
+    machine.message("start", start(), 0)
+    machine.module_part(MODULE, 100, 0)
+    assert published(machine.module_damaged(MODULE, 0), "need")[0]["offset"] == 0
+    machine.module_part(MODULE, 100, 0)
+    assert of(machine.module_damaged(MODULE, 0), "store")[0][1]["error"]["code"] == "bad_module"
+
+
+def test_a_module_without_room_ends_its_tasks():
+    machine = agent()
+    machine.message("start", start("a"), 0)
+    machine.message("start", start("b"), 0)
+    stored = of(machine.module_failed(MODULE, "too_large", "no room"), "store")
+    assert [fields["error"]["code"] for _, fields in stored] == ["too_large"] * 2
+
+
+def test_a_module_nobody_waits_for_is_not_asked_for():
+    machine = agent()
+    machine.message("start", start(), 0)
+    machine.module_part(MODULE, 0, 0)
+    machine.message("stop", key(), 0)
+    assert published(machine.tick(ASK_AGAIN_MS), "need") == []
+
+
+# Whatever happens, in whatever order
+
+HUB_EVENTS = ["start", "stop", "ack", "connect", "welcome", "chunk"]
+DEVICE_EVENTS = ["tick", "begin", "finish", "ready", "part", "reboot"]
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(HUB_EVENTS + DEVICE_EVENTS),
+        st.integers(0, 5),
+        st.integers(1, 2),
+    ),
+    max_size=120,
+)
+
+
+class World:
+    """The device around the agent, and what must never happen."""
+
+    SLOTS, CAPACITY = 1, 4
+
+    def __init__(self):
+        self.outbox = {}
+        self.seen = []
+        self.ran = []
+        self.running = []
+        self.now = 0
+        self.agent = Agent(self.SLOTS, self.CAPACITY, [], [])
+
+    def do(self, actions):
+        for action in actions:
+            if action[0] == "run":
+                pair = (action[1]["task"], action[1]["attempt"])
+                assert pair not in self.ran, "ran twice"
+                assert pair in self.seen, "ran before it was remembered"
+                self.ran.append(pair)
+                self.running.append(pair)
+            elif action[0] == "store":
+                pair = (action[1]["task"], action[1]["attempt"])
+                assert pair not in self.outbox, "stored twice"
+                self.outbox[pair] = action[1]
+            elif action[0] == "report":
+                assert action[1:] in self.outbox, "published before it was stored"
+            elif action[0] == "drop":
+                assert self.acknowledged == action[1:], "dropped without an acknowledgement"
+                del self.outbox[action[1:]]
+            elif action[0] == "remember":
+                self.seen = [tuple(pair) for pair in action[1]]
+        assert len(self.running) <= self.SLOTS
+        assert len(self.outbox) + len(self.agent.running()) <= self.CAPACITY
+        assert len(self.agent.running()) <= self.SLOTS * 5
+
+    def step(self, event, number, attempt):
+        task, module = f"t{number}", f"{number % 2:064x}"
+        machine = self.agent
+        self.acknowledged = None
+        self.now += 1000 * number
+        if event == "start":
+            self.do(machine.message("start", start(task, attempt, module), self.now))
+        elif event == "stop":
+            self.do(machine.message("stop", key(task, attempt), self.now))
+        elif event == "ack":
+            self.acknowledged = (task, attempt)
+            self.do(machine.message("ack", key(task, attempt), self.now))
+            assert (task, attempt) not in self.outbox
+        elif event == "connect":
+            machine.disconnected()
+            self.do(machine.connected(self.now))
+        elif event == "welcome":
+            self.do(machine.message("welcome", welcome(epoch=attempt), self.now))
+        elif event == "tick":
+            self.do(machine.tick(self.now))
+        elif event == "ready":
+            self.do(machine.module_ready(module))
+        elif event == "part" and module in machine.modules():
+            self.do(machine.module_part(module, number, self.now))
+        elif event == "chunk":
+            chunk = {"module": module, "offset": number, "total": 9, "data": ""}
+            self.do(machine.message("chunk", chunk, self.now))
+        elif event == "begin" and self.running:
+            self.do(machine.started(*self.running[0]))
+        elif event == "finish" and self.running:
+            pair = self.running.pop(0)
+            self.do(machine.finished(*pair, OK))
+            assert pair in self.outbox, "a result was lost"
+        elif event == "reboot":
+            self.running = []
+            self.agent = Agent(self.SLOTS, self.CAPACITY, list(self.outbox), self.seen)
+
+
+@settings(max_examples=300, deadline=None)
+@given(EVENTS)
+def test_whatever_happens(events):
+    world = World()
+    for event in events:
+        world.step(*event)
