@@ -1,5 +1,6 @@
 """JSON answers, encoded by msgspec (0.9 us for a task where the standard library takes 7.5)."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -7,6 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.runtime import Runtime
+
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 _encode = msgspec.json.Encoder().encode
 

@@ -1,6 +1,5 @@
 """The API put together: the table of routes, errors and limits."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.applications import Starlette
@@ -10,13 +9,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub.api import events, groups, health, modules, problems, proplets, tasks
+from hub.api import events, groups, health, modules, problems, proplets, runs, tasks
+from hub.api.answers import Endpoint
 from hub.api.bodies import MAX_BODY
 from hub.api.modules import MAX_UPLOAD
 from hub.runtime import Runtime
 from shared.errors import MotetError, TooLarge
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 # path: {method: endpoint}. One route a path, so that a 405 lists every method there is.
 ROUTES: dict[str, dict[str, Endpoint]] = {
@@ -31,6 +29,14 @@ ROUTES: dict[str, dict[str, Endpoint]] = {
     "/tasks/{id}/results": {"GET": tasks.task_results},
     "/tasks/{id}/attempts": {"GET": tasks.task_attempts},
     "/tasks/{id}/events": {"GET": events.task_events},
+    "/tasks/{id}/retry": {"POST": runs.retry("task")},
+    "/tasks/{id}/copy": {"POST": runs.duplicate("copy", "task")},
+    "/tasks/{id}/link": {"POST": runs.duplicate("link", "task")},
+    "/tasks/{id}/archive": {"POST": runs.duplicate("archive", "task")},
+    "/workflows/{id}/retry": {"POST": runs.retry("workflow")},
+    "/workflows/{id}/copy": {"POST": runs.duplicate("copy", "workflow")},
+    "/workflows/{id}/link": {"POST": runs.duplicate("link", "workflow")},
+    "/workflows/{id}/archive": {"POST": runs.duplicate("archive", "workflow")},
     "/jobs": {"GET": groups.list_jobs, "POST": groups.create_job},
     "/jobs/{id}": {"GET": groups.get_job, "PUT": groups.refuse_change, "DELETE": groups.refuse_change},
     "/jobs/{id}/start": {"POST": groups.start_job},

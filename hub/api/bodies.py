@@ -1,33 +1,18 @@
-"""What comes in: bodies and query strings, checked for type and form before the engine sees them."""
+"""What comes in: the shapes of JSON bodies, checked for type before anything else sees them."""
 
 import base64
 import binascii
-import re
-from datetime import datetime
+from hashlib import sha256
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 
-from hub.core.conditions import ON_DEP_FAILURE, RUN_IF
-from hub.core.cron import zone
-from hub.core.model import Doc
-from hub.core.retries import BACKOFFS, CODES
-from hub.core.schedules import CATCHUPS, EVERY_LEAST_S, OVERLAPS
-from shared.errors import BadRequest, TooLarge
+from shared.errors import BadRequest
 
 MAX_BODY = 16 << 20
-MAX_TASKS = 20_000
-MAX_NAME = 256
-MAX_METADATA = 1 << 20
-ON_DEVICE_LOST = ("retry", "fail", "wait", "interrupt")
-PRIORITIES = {"urgent": 90, "high": 80, "normal": 50, "low": 20}
-ABIS = ("auto", "call", "wasi", "edge", "extism")
-_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-_IMAGE = re.compile(
-    r"(https?|file)://\S+|[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?"
-)
+MAX_KEY = 256
 
 
 class DependencyIn(msgspec.Struct):
@@ -39,6 +24,10 @@ class PlacementIn(msgspec.Struct):
     labels: dict[str, str | int | bool] = {}
     capabilities: list[str] = []
     forbid: list[str] = []
+
+
+class CacheIn(msgspec.Struct):
+    ttl: Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 
 
 class ResourcesIn(msgspec.Struct):
@@ -82,6 +71,9 @@ class TaskIn(msgspec.Struct):
     broadcast: bool | None = None
     for_each: str | list[Any] | None = None
     max_items: int | None = None
+    cache: CacheIn | None = None
+    dedup_key: str | None = None
+    idempotency_key: str | None = None
     placement: PlacementIn | None = None
     resources: ResourcesIn | None = None
     parent_id: str | None = None
@@ -115,6 +107,7 @@ class GroupIn(msgspec.Struct):
     timeout: float | None = None
     user_id: str | None = None
     metadata: dict[str, Any] | None = None
+    idempotency_key: str | None = None
 
 
 class WorkflowIn(GroupIn):
@@ -124,6 +117,20 @@ class WorkflowIn(GroupIn):
 class JobIn(GroupIn):
     job_id: str | None = None
     execution_mode: str | None = None
+
+
+class RetryIn(msgspec.Struct):
+    start_from: str = msgspec.field(default="failed", name="from")
+
+
+class DuplicateIn(msgspec.Struct):
+    """What copy, link and archive take."""
+
+    children: bool = True
+    dependencies: bool = True
+    overrides: dict[str, Any] = {}
+    link: list[str] = []
+    user_id: str | None = None
 
 
 class StopIn(msgspec.Struct):
@@ -136,7 +143,7 @@ class StopIn(msgspec.Struct):
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 _DECODERS: dict[type, msgspec.json.Decoder[Any]] = {
-    kind: msgspec.json.Decoder(kind) for kind in (TaskIn, WorkflowIn, JobIn, StopIn)
+    kind: msgspec.json.Decoder(kind) for kind in (TaskIn, WorkflowIn, JobIn, StopIn, RetryIn, DuplicateIn)
 }
 
 
@@ -150,215 +157,28 @@ async def read(request: Request, kind: type[Body], empty: Body | None = None) ->
     try:
         body: Body = _DECODERS[kind].decode(raw)
     except msgspec.ValidationError as error:
-        raise BadRequest(_readable(error), "bad_body") from None
+        raise BadRequest(readable(error), "bad_body") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}", "bad_json") from None
     return body
 
 
-def _readable(error: msgspec.ValidationError) -> str:
+def readable(error: msgspec.ValidationError) -> str:
     """ "Expected `int`, got `str` - at `$.tasks[0].priority`" as "tasks[0].priority: expected int, got str"."""
     what, _, where = str(error).replace("`", "").partition(" - at ")
     where = where.removeprefix("$").removeprefix(".")
     return f"{where}: {what[0].lower()}{what[1:]}" if where else f"the body: {what[0].lower()}{what[1:]}"
 
 
-def options_of(body: GroupIn) -> Doc:
-    """The fields of a workflow or a job beside its name and tasks."""
-    options: Doc = {}
-    if body.max_parallel is not None:
-        options["max_parallel"] = _at_least("max_parallel", body.max_parallel, 1)
-    if body.timeout is not None:
-        options["timeout"] = _timeout("timeout", body.timeout)
-    if body.user_id:
-        options["user_id"] = _short("user_id", body.user_id)
-    for field in ("fail_fast", "metadata"):
-        if getattr(body, field) is not None:
-            options[field] = getattr(body, field)
-    return options
-
-
-def tasks_of(body: GroupIn) -> list[Doc]:
-    if not body.tasks:
-        raise BadRequest("tasks is empty: name at least one", "no_tasks")
-    if len(body.tasks) > MAX_TASKS:
-        raise TooLarge(f"{len(body.tasks)} tasks are over {MAX_TASKS}")
-    return [new_task(task) for task in body.tasks]
-
-
-def new_task(task: TaskIn) -> Doc:
-    """The definition of a new task; BadRequest says which field is wrong and what is allowed."""
-    if not task.name:
-        raise BadRequest("a task has no name: give each one a name", "no_name")
-    if task.id is not None:
-        check_id("id", task.id)
-    return {"name": task.name, **({"id": task.id} if task.id else {}), **definition(task)}
-
-
-def definition(task: TaskIn) -> Doc:
-    """The fields that were sent, checked; not the id, and not the module, which is stored on its own."""
-    spec: Doc = {}
-    for field in ("name", "kind", "function", "user_id"):
-        value = getattr(task, field)
-        if value:
-            spec[field] = _short(field, value)
-    for field in ("cli_args", "inputs", "env", "daemon", "metadata", "broadcast", "for_each"):
-        value = getattr(task, field)
-        if value is not None:
-            spec[field] = value
-    for field in ("parent_id", "workflow_id", "proplet_id"):
-        value = getattr(task, field)
-        if value:
-            spec["pinned_to" if field == "proplet_id" else field] = check_id(field, value)
-    for field in ("placement", "resources"):
-        value = getattr(task, field)
-        if value is not None:
-            spec[field] = msgspec.to_builtins(value)
-    for part in (_dependencies, _checked, _failing, _scheduled):
-        spec.update(part(task))
-    return spec
-
-
-def _dependencies(task: TaskIn) -> Doc:
-    """depends_on as ids, and which of them are optional."""
-    given = task.depends_on if task.depends_on is not None else task.dependencies
-    if given is None:
-        return {}
-    required = {(one if isinstance(one, str) else one.id): isinstance(one, str) or one.required for one in given}
-    optional = [id for id, needed in required.items() if not needed]
-    return {"depends_on": list(required), **({"optional": optional} if optional else {})}
-
-
-def _failing(task: TaskIn) -> Doc:
-    """The fields that say what happens when an attempt fails, or its device is lost."""
-    spec: Doc = {}
-    if task.retries is not None and task.max_attempts is not None:
-        raise BadRequest("give retries or max_attempts (retries and one), not both", "bad_retries")
-    if task.max_attempts is not None:
-        spec["retries"] = _at_least("max_attempts", task.max_attempts, 1) - 1
-    if task.retries is not None:
-        spec["retries"] = _at_least("retries", task.retries, 0)
-    for field, words in (("backoff", BACKOFFS), ("on_device_lost", ON_DEVICE_LOST)):
-        if getattr(task, field):
-            spec[field] = _one_of(field, getattr(task, field), words)
-    if task.retry_on is not None:
-        spec["retry_on"] = [_one_of("retry_on", code, CODES) for code in task.retry_on]
-    for field in ("backoff_base", "backoff_max", "backoff_jitter", "lost_after", "stop_grace_s", "cost"):
-        if getattr(task, field) is not None:
-            spec[field] = _at_least(field, getattr(task, field), 0)
-    if task.queue_timeout is not None:
-        spec["queue_timeout"] = _timeout("queue_timeout", task.queue_timeout)
-    if task.idempotent is not None:
-        spec["idempotent"] = task.idempotent
-    return spec
-
-
-Number = TypeVar("Number", int, float)
-
-
-def _at_least(field: str, value: Number, least: float) -> Number:
-    if not least <= value <= 1e9:
-        raise BadRequest(f"{field} is at least {least}, not {value}", f"bad_{field}")
-    return value
-
-
-def _timeout(field: str, value: float) -> float:
-    if not 0 < value <= 1e9:
-        raise BadRequest(f"{field} is seconds above 0, not {value}", f"bad_{field}")
-    return value
-
-
-def _checked(task: TaskIn) -> Doc:
-    """The fields that have a rule of their own."""
-    spec: Doc = {}
-    if task.encrypted:
-        raise BadRequest("encrypted tasks are not supported by this hub", "not_supported")
-    if task.run_if:
-        spec["run_if"] = _one_of("run_if", task.run_if, RUN_IF)
-    if task.max_items is not None:
-        spec["max_items"] = _at_least("max_items", task.max_items, 1)
-    if task.broadcast and (task.proplet_id or task.for_each is not None):
-        raise BadRequest("broadcast goes with neither proplet_id nor for_each", "bad_broadcast")
-    if task.daemon and (task.broadcast or task.for_each is not None):
-        raise BadRequest("a daemon is one task: it goes with neither broadcast nor for_each", "bad_daemon")
-    if task.on_dep_failure:
-        spec["on_dep_failure"] = _one_of("on_dep_failure", task.on_dep_failure, ON_DEP_FAILURE)
-    if task.when:
-        spec["when"] = task.when
-    if task.abi:
-        spec["abi"] = _one_of("abi", task.abi, ABIS)
-    if task.priority is not None:
-        spec["priority"] = _priority(task.priority)
-    if task.timeout is not UNSET:
-        spec["timeout"] = None if task.timeout is None else _timeout("timeout", task.timeout)
-    if task.image_url:
-        if len(task.image_url) > 2048 or not _IMAGE.fullmatch(task.image_url):
-            raise BadRequest(
-                "image_url is an http(s) or file URL or a reference such as docker.io/myorg/extract:v1",
-                "bad_image_url",
-            )
-        spec["image_url"] = task.image_url
-    if task.metadata and len(msgspec.json.encode(task.metadata)) > MAX_METADATA:
-        raise TooLarge("metadata is over 1 MiB")
-    return spec
-
-
-def _scheduled(task: TaskIn) -> Doc:
-    """The fields of a schedule. What the calendar must say to them is the engine's to check."""
-    spec: Doc = {}
-    for field in ("schedule", "timezone"):
-        if getattr(task, field):
-            spec[field] = getattr(task, field)
-    for field in ("is_recurring", "enabled"):
-        if getattr(task, field) is not None:
-            spec[field] = getattr(task, field)
-    for field, allowed in (("overlap", OVERLAPS), ("catchup", CATCHUPS)):
-        if getattr(task, field):
-            spec[field] = _one_of(field, getattr(task, field), allowed)
-    for field, least in (("every", EVERY_LEAST_S), ("max_runs", 1), ("misfire_grace", 0)):
-        value = getattr(task, field)
-        if value is not None:
-            spec[field] = _at_least(field, value, least)
-    for field in ("at", "start_at", "end_at"):
-        text = getattr(task, field)
-        if text and not text.startswith("0001-01-01"):
-            spec[field] = _moment(field, text, task.timezone or "UTC")
-    return spec
-
-
-def _moment(field: str, text: str, timezone: str) -> float:
-    """RFC 3339 as wall seconds; a time without an offset is one of the task's time zone."""
-    try:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=zone(timezone))).timestamp()
-    except (ValueError, OverflowError):
-        raise BadRequest(f"{field} is a time such as 2026-12-31T23:59:00Z, not {text[:40]!r}", f"bad_{field}") from None
-
-
-def _priority(value: int | str) -> int:
-    if isinstance(value, str):
-        return PRIORITIES[_one_of("priority", value, tuple(PRIORITIES))]
-    if not 0 <= value <= 100:
-        raise BadRequest(f"priority must be between 0 and 100, got {value}", "bad_priority")
-    return value
-
-
-def _one_of(field: str, value: str, allowed: tuple[str, ...]) -> str:
-    if value not in allowed:
-        raise BadRequest(f"{field} {value[:64]} is unknown: use one of {', '.join(allowed)}", f"bad_{field}")
-    return value
-
-
-def _short(field: str, value: str) -> str:
-    if len(value) > MAX_NAME:
-        raise BadRequest(f"{field} is over {MAX_NAME} characters", f"bad_{field}")
-    return value
-
-
-def check_id(field: str, value: str) -> str:
-    if not _ID.fullmatch(value):
-        raise BadRequest(f"{field} must be 1 to 64 of A-Z a-z 0-9 . _ : -, not {value[:80]!r}", "bad_id")
-    return value
+async def idempotency(request: Request, key: str | None) -> tuple[str, str] | None:
+    """(key, digest of the body) of a request that may be sent again: the header Idempotency-Key, or the field."""
+    key = request.headers.get("idempotency-key") or key
+    if not key:
+        return None
+    if len(key) > MAX_KEY:
+        raise BadRequest(f"an idempotency key is at most {MAX_KEY} characters", "bad_idempotency_key")
+    path = f"{request.url.path}?{request.url.query}\n".encode()
+    return key, sha256(path + await request.body()).hexdigest()
 
 
 def module_bytes(file: str) -> bytes:

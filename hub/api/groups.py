@@ -7,7 +7,8 @@ from starlette.responses import Response
 
 from hub.api import params
 from hub.api.answers import answer, nothing, runtime_of
-from hub.api.bodies import JobIn, StopIn, TaskIn, WorkflowIn, check_id, module_bytes, options_of, read, tasks_of
+from hub.api.bodies import JobIn, StopIn, TaskIn, WorkflowIn, idempotency, module_bytes, read
+from hub.api.definitions import check_id, options_of, tasks_of
 from hub.api.modules import take_module
 from hub.api.tasks import finishes, stop_command
 from hub.api.views import group_view, task_view
@@ -27,7 +28,8 @@ async def create_workflow(request: Request) -> Response:
     body = await read(request, WorkflowIn)
     id = check_id("workflow_id", body.workflow_id) if body.workflow_id else str(uuid4())
     specs = await _specs(runtime, body.tasks, tasks_of(body), dry_run)
-    command = commands.CreateWorkflow(id, body.name or "", specs, _fresh_ids(specs), dry_run, options_of(body))
+    command = commands.CreateWorkflow(id, body.name or "", specs, _fresh_ids(specs), dry_run, options_of(body),
+                                      await idempotency(request, body.idempotency_key))  # fmt: skip
     group, tasks = await runtime.do(command)
     view = {"workflow_id": id, "name": group.doc["name"], "tasks": [task_view(runtime, task.doc) for task in tasks]}
     if dry_run:
@@ -41,7 +43,8 @@ async def create_job(request: Request) -> Response:
     id = check_id("job_id", body.job_id) if body.job_id else str(uuid4())
     mode = body.execution_mode or PARALLEL
     specs = await _specs(runtime, body.tasks, tasks_of(body), False)
-    command = commands.CreateJob(id, body.name or "", mode, specs, _fresh_ids(specs), options_of(body))
+    command = commands.CreateJob(id, body.name or "", mode, specs, _fresh_ids(specs), options_of(body),
+                                 await idempotency(request, body.idempotency_key))  # fmt: skip
     _, tasks = await runtime.do(command)
     return answer({"job_id": id, "tasks": [task_view(runtime, task.doc) for task in tasks]}, 201, f"/jobs/{id}")
 

@@ -9,11 +9,13 @@ from tinydb import Query
 
 from hub.api import params
 from hub.api.answers import answer, nothing, runtime_of
-from hub.api.bodies import StopIn, TaskIn, definition, module_bytes, new_task, read
+from hub.api.bodies import StopIn, TaskIn, idempotency, module_bytes, read
+from hub.api.definitions import definition, new_task
 from hub.api.modules import take_module, uploaded
 from hub.api.views import attempt_view, task_view
 from hub.core import commands
-from hub.core.model import TASKS, Doc, Task
+from hub.core.model import ATTEMPTS, TASKS, Doc, Task
+from hub.core.world import attempt_id
 from shared.errors import BadRequest
 
 
@@ -23,8 +25,9 @@ async def create_task(request: Request) -> Response:
     spec = new_task(body)
     if body.file:
         spec["module"] = await take_module(runtime, module_bytes(body.file))
-    task: Task = await runtime.do(commands.CreateTask(spec, str(uuid4())))
-    return answer(task_view(runtime, task.doc), 201, f"/tasks/{task.id}")
+    request_id = await idempotency(request, body.idempotency_key)
+    task, new = await runtime.do(commands.CreateTask(spec, str(uuid4()), request_id))
+    return answer(task_view(runtime, task.doc), 201 if new else 200, f"/tasks/{task.id}")
 
 
 # filter in the query string: field of the document
@@ -129,6 +132,11 @@ async def task_results(request: Request) -> Response:
 
 
 async def task_attempts(request: Request) -> Response:
-    attempts = _task(request).doc.get("attempts") or []
+    """All of them, first to last; the task itself lists the last ten."""
+    task = _task(request)
+    older = runtime_of(request).journal.tables.get(ATTEMPTS, {})
+    numbers = range(1, task.attempt - len(task.doc.get("attempts") or ()) + 1)
+    found = (older.get(attempt_id(task.id, number)) for number in numbers)
+    attempts = [*filter(None, found), *(task.doc.get("attempts") or ())]
     frame, shown = params.cut(request, "attempts", attempts, len(attempts))
     return answer({**frame, "attempts": [attempt_view(attempt) for attempt in shown]})

@@ -20,7 +20,7 @@ _OPTIONAL = """
     retry_on queue_timeout on_device_lost lost_after idempotent stop_grace_s cost placement resources broadcast for_each
     max_items cache dedup_key idempotency_key parent_id workflow_id job_id user_id results outputs stdout exit_code
     duration_ms error error_info metadata origin stopping parts cached archived
-""".split()  # noqa: SIM905
+""".split()
 
 
 def time_text(wall: float | None) -> str:
@@ -31,7 +31,14 @@ def time_text(wall: float | None) -> str:
     return text.replace("+00:00", "Z")
 
 
+# What a link reads through to the task it links to.
+_SHARED = ("results", "outputs", "stdout", "exit_code", "duration_ms", "start_time", "finish_time", "proplet_id")
+
+
 def task_view(runtime: Runtime, doc: Doc, full_file: bool = False) -> Doc:
+    source = runtime.engine.world.tasks.get(doc["origin"]["id"]) if _is_link(doc) else None
+    if source is not None:
+        doc = {**doc, **{key: source.doc.get(key) for key in _SHARED}}
     state = doc["state"]
     view: Doc = {
         "id": doc["id"],
@@ -51,7 +58,10 @@ def task_view(runtime: Runtime, doc: Doc, full_file: bool = False) -> Doc:
         "created_at": time_text(doc["created_at"]),
         "updated_at": time_text(doc.get("updated_at")),
         "next_run": time_text(doc.get("next_run")),
+        "progress": 1.0 if state == states.COMPLETED else doc.get("progress") or 0.0,
     }
+    if doc.get("progress_message"):
+        view["progress_message"] = doc["progress_message"]
     if is_template(doc):
         view |= _schedule_view(doc)
     if doc.get("scheduled_for") is not None:
@@ -73,6 +83,10 @@ def task_view(runtime: Runtime, doc: Doc, full_file: bool = False) -> Doc:
         if reason:
             view["pending_reason"] = reason
     return view
+
+
+def _is_link(doc: Doc) -> bool:
+    return (doc.get("origin") or {}).get("type") == "link"
 
 
 def _dependencies(doc: Doc) -> Doc:
@@ -110,7 +124,7 @@ def _file(runtime: Runtime, module: str | None, full: bool) -> Doc:
 
 def attempt_view(attempt: Doc) -> Doc:
     times = {key: time_text(attempt.get(key)) for key in ("dispatched_at", "start_time", "finish_time")}
-    return {**attempt, **times}
+    return {**{key: value for key, value in attempt.items() if key not in ("id", "task")}, **times}
 
 
 _GROUP = ("fail_fast", "max_parallel", "timeout", "user_id", "metadata")

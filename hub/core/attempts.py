@@ -3,9 +3,10 @@
 An attempt is (task, attempt number, device). Only the current one changes the task: that is the fence.
 """
 
-from hub.core import flow, passing, retries
-from hub.core.commands import Result, Started
+from hub.core import flow, passing, retries, reuse
+from hub.core.commands import Progress, Result, Started
 from hub.core.model import (
+    ATTEMPTS,
     ATTEMPTS_KEPT,
     LOSSES_ALLOWED,
     Doc,
@@ -13,7 +14,7 @@ from hub.core.model import (
     Task,
 )
 from hub.core.timing import LEASE
-from hub.core.world import World
+from hub.core.world import World, attempt_id
 from shared import states
 from shared.errors import TaskFailure, classify
 
@@ -43,7 +44,10 @@ def dispatch(world: World) -> None:
             continue
         number = task.attempt + 1
         entry = {"number": number, "proplet_id": proplet.id, "dispatched_at": world.now.wall}
-        attempts = [*(task.doc.get("attempts") or ()), entry][-ATTEMPTS_KEPT:]
+        attempts = [*(task.doc.get("attempts") or ()), entry]
+        if len(attempts) > ATTEMPTS_KEPT:
+            oldest = attempts.pop(0)
+            world.keep_doc(ATTEMPTS, {**oldest, "id": attempt_id(task.id, oldest["number"]), "task": task.id})
         world.move(
             task,
             states.SCHEDULED,
@@ -132,6 +136,15 @@ def started(world: World, command: Started) -> None:
         renew(world, task)
 
 
+def progress(world: World, command: Progress) -> None:
+    task = _current(world, command.device, command.task, command.attempt)
+    if task is not None:
+        changes: Doc = {"progress": command.share}
+        if command.message is not None:
+            changes["progress_message"] = command.message
+        world.write(task, changes)
+
+
 def result(world: World, command: Result) -> None:
     """Records the result of the current attempt, once; any other is answered, so that the device drops it."""
     task = _current(world, command.device, command.task, command.attempt)
@@ -170,6 +183,7 @@ def _complete(world: World, task: Task, fields: Doc) -> None:
     text = fields.get("text")
     times = _times(world, task)
     world.move(task, states.COMPLETED, {**times, "results": "" if text is None else text, **reported})
+    reuse.remember(world, task)
     flow.settle(world, task)
 
 

@@ -10,8 +10,11 @@ from hub.core.model import Doc
 
 @dataclass(slots=True)
 class CreateTask:
+    """request, here and below: (idempotency key, digest of the body), where the client gave a key."""
+
     spec: Doc
     fresh_id: str
+    request: tuple[str, str] | None = None
 
 
 @dataclass(slots=True)
@@ -24,6 +27,7 @@ class CreateWorkflow:
     fresh_ids: list[str]
     dry_run: bool = False
     options: Doc = field(default_factory=dict)
+    request: tuple[str, str] | None = None
 
 
 @dataclass(slots=True)
@@ -34,6 +38,7 @@ class CreateJob:
     specs: list[Doc]
     fresh_ids: list[str]
     options: Doc = field(default_factory=dict)
+    request: tuple[str, str] | None = None
 
 
 @dataclass(slots=True)
@@ -66,6 +71,34 @@ class Start:
     kind: str
     id: str
     now: bool = False
+
+
+@dataclass(slots=True)
+class Retry:
+    """kind is task, workflow or job. start_from: "failed", "all" or the id of a task."""
+
+    kind: str
+    id: str
+    start_from: str = "failed"
+
+
+@dataclass(slots=True)
+class Duplicate:
+    """A copy, link or archive (mode) of a task with its tree, or of a workflow.
+
+    fresh_id names the new task or workflow, and those of its tree are made from it. link: tasks that a copy shares
+    instead (apflow's from_mixed). overrides: fields of the new task; of a workflow {"name", "tasks": {id: fields}}.
+    """
+
+    mode: str
+    kind: str
+    id: str
+    fresh_id: str
+    children: bool = True
+    dependencies: bool = True
+    overrides: Doc = field(default_factory=dict)
+    link: list[str] = field(default_factory=list)
+    user_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -138,6 +171,17 @@ class Result:
     fields: Doc = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Progress:
+    """share is 0.0 to 1.0."""
+
+    device: str
+    task: str
+    attempt: int
+    share: float
+    message: str | None = None
+
+
 # --- time
 
 
@@ -154,6 +198,8 @@ Command = (
     | AddModule
     | AttachModule
     | Start
+    | Retry
+    | Duplicate
     | Stop
     | StopAll
     | Delete
@@ -163,5 +209,6 @@ Command = (
     | Beat
     | Started
     | Result
+    | Progress
     | Tick
 )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from hub.core import attempts, commands, fan, flow, presence, schedules, submit
+from hub.core import attempts, commands, fan, flow, presence, runs, schedules, submit
 from hub.core.model import Doc, Group, Now, Outcome, Policy, Task
 from hub.core.place import why_waiting
 from hub.core.world import World, load
@@ -31,6 +31,8 @@ class Engine:
             commands.AttachModule: submit.attach_module,
             commands.Delete: submit.delete,
             commands.Start: _start,
+            commands.Retry: runs.retry,
+            commands.Duplicate: runs.duplicate,
             commands.Stop: _stop,
             commands.StopAll: flow.stop_all,
             commands.Connected: lambda world, command: presence.connected(world, command.device),
@@ -39,6 +41,7 @@ class Engine:
             commands.Beat: presence.beat,
             commands.Started: attempts.started,
             commands.Result: attempts.result,
+            commands.Progress: attempts.progress,
             commands.Tick: _tick,
         }
 

@@ -118,7 +118,7 @@ def _compare(left: Any, ops: list[ast.cmpop], others: list[ast.expr], parents: d
 def _field(parent: Any, field: str) -> Any:
     if not isinstance(parent, Task):
         raise TypeError(f"only a task of depends_on has .{field}")
-    doc = parent.doc
+    doc = parent.origin_of_values.doc
     if field == "state":
         return states.NAMES[parent.state].lower()
     if field == "result":

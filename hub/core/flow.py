@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 
-from hub.core import conditions, expressions, passing
+from hub.core import conditions, expressions, passing, reuse
 from hub.core.commands import Start, Stop, StopAll
 from hub.core.model import WORKFLOWS, Doc, Group, Task
 from hub.core.timing import DEADLINE
@@ -28,6 +28,9 @@ FRESH: Doc = {
     "bound_to": None,
     "parts": None,
     "cached": None,
+    "cache_key": None,
+    "progress": None,
+    "progress_message": None,
 }
 
 NO_MODULE = "upload one with PUT /tasks/{id}/upload or set image_url"
@@ -46,7 +49,7 @@ def _start_task(world: World, task: Task) -> None:
         waits = next(gate.id for gate in task.gates() if gate.state not in states.SETTLED)
         raise Conflict(f"task {task.id} has unmet dependencies: it waits for task {waits}", "unmet_dependencies")
     if task.state in states.ENDED:
-        _reset(world, [task] if task.gates() else _with_descendants(task))
+        reset(world, [task] if task.gates() else with_descendants(task))
     queue(world, task)
 
 
@@ -60,19 +63,34 @@ def _start_group(world: World, group: Group, kind: str) -> None:
     if group.active:
         raise Conflict(f"{kind} {group.id} runs already", "already_running")
     tasks = list(group.tasks.values())
+    # Links keep the results they share; the first of an archive, or of links alone, says why nothing starts.
+    own = [task for task in tasks if task.source is None and not task.doc.get("archived")]
+    if tasks and not own:
+        check_frozen(tasks[0], "started")
     state = group.state
     # An interrupted workflow goes on where it was; whatever else has ended runs again as a whole.
     resume = kind == "workflow" and state == states.INTERRUPTED
     again = state in states.ENDED
-    roots = [task for task in tasks if not task.gates()]
-    for task in tasks if kind == "job" else roots:
+    inside = {task.id for task in own}
+    roots = [task for task in own if all(gate.id not in inside for gate in task.gates())]
+    for task in own if kind == "job" else roots:
         _check_startable(task)
     if again:
-        _reset(world, [task for task in tasks if task.state == states.INTERRUPTED or not resume])
+        reset(world, [task for task in own if task.state == states.INTERRUPTED or not resume])
+    begin_group(world, group)
+    decide_ready(world, own if resume else roots)
+
+
+def begin_group(world: World, group: Group) -> None:
+    """A run of the group begins: its time counts from now."""
     timeout = group.doc.get("timeout")
     world.write(group, {"started": True, "deadline": None if timeout is None else world.now.wall + timeout})
     watch_deadline(world, group)
-    for task in tasks if resume else roots:
+
+
+def decide_ready(world: World, tasks: Iterable[Task]) -> None:
+    """Starts, or ends, those of the tasks that wait for nothing."""
+    for task in tasks:
         if task.state == states.PENDING and not task.waiting and not task.wanted:
             _decide(world, task)
             settle(world, task)
@@ -105,7 +123,16 @@ def _check_startable(task: Task) -> None:
     """Refuses what runs already and what has nothing to run, before anything has changed."""
     if task.state in states.ACTIVE or task.wanted:
         raise Conflict(f"task {task.id} runs already", "already_running")
+    check_frozen(task, "started")
     check_module(task)
+
+
+def check_frozen(task: Task, what: str) -> None:
+    """An archive stays as it is, and a link has no run of its own."""
+    if task.doc.get("archived"):
+        raise Conflict(f"task {task.id} is archived and cannot be {what}: copy it instead", "archived")
+    if task.source is not None:
+        raise Conflict(f"task {task.id} links to {task.source.id} and cannot be {what}: take that one", "linked")
 
 
 def check_module(task: Task) -> None:
@@ -113,7 +140,7 @@ def check_module(task: Task) -> None:
         raise Conflict(f"task {task.id} has no module: {NO_MODULE.format(id=task.id)}", "no_module")
 
 
-def _with_descendants(root: Task) -> list[Task]:
+def with_descendants(root: Task) -> list[Task]:
     """The task and all that lies behind it, each once; Conflict when one of them runs."""
     found = {root.id: root}
     todo = [root]
@@ -127,7 +154,7 @@ def _with_descendants(root: Task) -> list[Task]:
     return list(found.values())
 
 
-def _reset(world: World, tasks: list[Task]) -> None:
+def reset(world: World, tasks: list[Task]) -> None:
     """Takes ended tasks back to Pending for a new run."""
     for task in tasks:
         if task.state != states.PENDING:
@@ -199,7 +226,8 @@ def _verdict(task: Task) -> str:
 
 def _enqueue(world: World, task: Task) -> None:
     if task.doc.get("module"):
-        world.enqueue(task)
+        if not task.doc.get("cache") or not reuse.cached(world, task):
+            world.enqueue(task)
     elif task.doc.get("image_url"):
         fail(world, task, "bad_module", "this hub does not fetch modules by image_url yet: upload the module")
     else:
@@ -225,6 +253,8 @@ def stop(world: World, command: Stop) -> int:
     """How many tasks it stopped."""
     if command.kind == "task":
         task = world.task(command.id)
+        if task.doc.get("archived"):
+            check_frozen(task, "stopped")
         if task.state in states.ENDED:
             raise Conflict(f"task {task.id} has ended already: {states.NAMES[task.state]}", "already_ended")
         return _stop_each(world, [task], command)
@@ -243,6 +273,8 @@ def stop_all(world: World, command: StopAll) -> int:
 def _stop_each(world: World, tasks: Iterable[Task], command: Stop | StopAll) -> int:
     stopped = 0
     for task in tasks:
+        if task.doc.get("archived"):
+            continue
         if task.state == states.PENDING or (task.state in states.ACTIVE and not command.finish_running):
             stop_task(world, task, command.error_message)
             stopped += 1

@@ -20,6 +20,8 @@ PROPLETS = "proplets"
 MODULES = "modules"
 META = "meta"
 ATTEMPTS = "attempts"
+CACHE = "cache"
+REQUESTS = "requests"
 
 PARALLEL, SEQUENTIAL, CONFIGURABLE = "parallel", "sequential", "configurable"
 MODES = (PARALLEL, SEQUENTIAL, CONFIGURABLE)
@@ -60,10 +62,12 @@ class Task:
         "id",
         "lease_until",
         "leased",
+        "links",
         "parents",
         "path",
         "previous",
         "resends",
+        "source",
         "ticket",
         "waiting",
     )
@@ -81,6 +85,9 @@ class Task:
         # While Pending: how many of parents and previous have not settled.
         self.waiting = 0
         self.group: Group | None = None
+        # The task whose results a link shares, and the links that share this one's.
+        self.source: Task | None = None
+        self.links: dict[str, Task] = {}
         # Number of its live entry in a queue; 0 when it is in none.
         self.ticket = 0
         # In the queue of its group, which runs as many as it may already.
@@ -103,6 +110,11 @@ class Task:
     def attempt(self) -> int:
         number: int = self.doc.get("attempt", 0)
         return number
+
+    @property
+    def origin_of_values(self) -> "Task":
+        """The task that results are read from: itself, unless it is a link."""
+        return self.source or self
 
     @property
     def is_fan(self) -> bool:

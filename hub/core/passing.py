@@ -26,7 +26,7 @@ def by_name(task: Task) -> dict[str, Task]:
 
 def _value(parent: Task) -> Any:
     if parent.state == states.COMPLETED:
-        return parent.doc.get("outputs")
+        return parent.origin_of_values.doc.get("outputs")
     if parent.state == states.FAILED:
         return {"error_info": parent.doc.get("error_info")}
     return None
@@ -61,8 +61,8 @@ def replaced(item: Any, parents: dict[str, Task]) -> Any:
         word = states.NAMES[parent.state]
         raise TaskFailure(f"input {item} refers to a task that is {word} and has no results", "bad_reference")
     if field == "results" and index is None:
-        return parent.doc.get("results")
-    outputs = parent.doc.get("outputs") or []
+        return parent.origin_of_values.doc.get("results")
+    outputs = parent.origin_of_values.doc.get("outputs") or []
     if index is not None:
         if int(index) >= len(outputs):
             raise TaskFailure(f"input {item} refers to output {index} of {len(outputs)}", "bad_reference")

@@ -32,7 +32,7 @@ INHERITED = """
     name kind module image_url function abi cli_args inputs env daemon pinned_to user_id priority timeout metadata
     retries backoff backoff_base backoff_max backoff_jitter retry_on queue_timeout on_device_lost lost_after idempotent
     stop_grace_s cost placement resources cache
-""".split()  # noqa: SIM905
+""".split()
 _FAN = ["broadcast", "for_each", "max_items"]
 
 

@@ -2,16 +2,23 @@
 
 from collections.abc import Iterable, Sequence
 
-from hub.core import expressions, graph, schedules
+from hub.core import expressions, flow, graph, reuse, schedules
 from hub.core.commands import AddModule, AttachModule, CreateJob, CreateTask, CreateWorkflow, Delete, UpdateTask
-from hub.core.model import JOBS, MODES, PROPLETS, SEQUENTIAL, WORKFLOWS, Doc, Group, Task
+from hub.core.model import JOBS, MODES, MODULES, PROPLETS, SEQUENTIAL, WORKFLOWS, Doc, Group, Task
 from hub.core.world import World, link, rank, rank_up
 from shared import states
 from shared.errors import BadRequest, Conflict, NotFound, TooMany
 
 
-def create_task(world: World, command: CreateTask) -> Task:
+def create_task(world: World, command: CreateTask) -> tuple[Task, bool]:
+    """The task, and whether it is new: one made by the same request, or an active one with its dedup_key, is not."""
     spec = command.spec
+    known = reuse.first_answer(world, command.request)
+    if known is not None and known[1] in world.tasks:
+        return world.tasks[known[1]], True
+    twin = reuse.active_twin(world, spec.get("dedup_key"))
+    if twin is not None:
+        return twin, False
     schedules.check(spec, world.now.wall)
     _check_when(spec)
     _check_room(world, 1)
@@ -28,11 +35,15 @@ def create_task(world: World, command: CreateTask) -> Task:
     rank_up(task)
     if schedules.is_template(task.doc):
         schedules.arm(world, task)
-    return task
+    reuse.keep_request(world, command.request, "task", task.id)
+    return task, True
 
 
 def create_workflow(world: World, command: CreateWorkflow) -> tuple[Group, list[Task]]:
     """The workflow and its tasks in the order of the request. With dry_run all is checked and nothing is kept."""
+    known = reuse.first_answer(world, command.request)
+    if known is not None and known[1] in world.workflows:
+        return world.workflows[known[1]], list(world.workflows[known[1]].tasks.values())
     ids, parents = _resolve(world, command.specs, command.fresh_ids)
     graph.check_acyclic(parents, _labels(command.specs))
     definitions = _definitions(ids, command.specs, parents, {"workflow_id": command.id})
@@ -45,6 +56,7 @@ def create_workflow(world: World, command: CreateWorkflow) -> tuple[Group, list[
     for task, deps in zip(tasks, parents, strict=True):
         link(task, (tasks[at] for at in deps))
     rank(tasks)
+    reuse.keep_request(world, command.request, "workflow", group.id)
     return group, tasks
 
 
@@ -52,6 +64,9 @@ def create_job(world: World, command: CreateJob) -> tuple[Group, list[Task]]:
     if command.mode not in MODES:
         modes = ", ".join(MODES)
         raise BadRequest(f"execution_mode {command.mode} is unknown: use one of {modes}", "bad_execution_mode")
+    known = reuse.first_answer(world, command.request)
+    if known is not None:
+        return world.jobs[known[1]], list(world.jobs[known[1]].tasks.values())
     ids, parents = _resolve(world, command.specs, command.fresh_ids)
     sequential = command.mode == SEQUENTIAL
     # In a sequential job each task also waits for the one before it: that edge counts when cycles are looked for.
@@ -67,12 +82,14 @@ def create_job(world: World, command: CreateJob) -> tuple[Group, list[Task]]:
     for at, (task, deps) in enumerate(zip(tasks, parents, strict=True)):
         link(task, (tasks[dep] for dep in deps), tasks[at - 1] if sequential and at else None)
     rank(tasks)
+    reuse.keep_request(world, command.request, "job", group.id)
     return group, tasks
 
 
 def update_task(world: World, command: UpdateTask) -> Task:
     task = world.task(command.id)
     _check_job(task, "changed")
+    flow.check_frozen(task, "changed")
     fields = dict(command.fields)
     depends_on = fields.get("depends_on")
     if task.state in states.ACTIVE or task.wanted:
@@ -104,17 +121,15 @@ def add_module(world: World, command: AddModule) -> Doc:
     known = world.modules.get(command.doc["id"])
     if known is None:
         known = {**command.doc, "created_at": world.now.wall}
-        world.keep_module(known)
+        world.modules[known["id"]] = known
+        world.keep_doc(MODULES, known)
     return known
 
 
 def attach_module(world: World, command: AttachModule) -> Task:
     task = world.task(command.id)
-    if (
-        task.group is not None
-        and task.group.table == JOBS
-        and (task.doc.get("module") or task.group.doc.get("started"))
-    ):
+    flow.check_frozen(task, "given another module")
+    if task.doc.get("module") or (task.group is not None and task.group.doc.get("started")):
         _check_job(task, "given another module")
     if task.state in states.ACTIVE:
         raise Conflict(f"task {task.id} runs: upload its module before it starts or after it has ended", "task_runs")
@@ -131,6 +146,10 @@ def delete(world: World, command: Delete) -> None:
 def _delete_task(world: World, id: str) -> None:
     task = world.task(id)
     _check_job(task, "deleted")
+    if task.doc.get("archived"):
+        flow.check_frozen(task, "deleted")
+    if task.links:
+        raise Conflict(f"task {id} cannot go: task {next(iter(task.links))} shares its results", "task_needed")
     if task.state in states.ACTIVE or task.wanted:
         raise Conflict(f"task {id} runs: stop it first", "task_runs")
     if task.children:
@@ -143,10 +162,17 @@ def _delete_workflow(world: World, id: str) -> None:
     group = world.group("workflow", id)
     if group.active:
         raise Conflict(f"workflow {id} runs: stop it first", "workflow_runs")
+    if group.doc.get("archived"):
+        raise Conflict(f"workflow {id} is archived and stays as it is", "archived")
     children = (child for task in group.tasks.values() for child in task.children.values())
     outside = next((child for child in children if child.group is not group), None)
     if outside is not None:
         raise Conflict(f"workflow {id} cannot go: task {outside.id} depends on it", "task_needed")
+    shared = next(
+        (link for task in group.tasks.values() for link in task.links.values() if link.group is not group), None
+    )
+    if shared is not None:
+        raise Conflict(f"workflow {id} cannot go: task {shared.id} shares a result of it", "task_needed")
     for task in list(group.tasks.values()):
         world.drop_task(task)
     del world.workflows[id]

@@ -5,9 +5,13 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from hub.core.model import (
+    ATTEMPTS,
+    ATTEMPTS_KEPT,
+    CACHE,
     JOBS,
     MODULES,
     PROPLETS,
+    REQUESTS,
     TASKS,
     WORKFLOWS,
     Doc,
@@ -42,6 +46,11 @@ class World:
         self.jobs: dict[str, Group] = {}
         self.proplets: dict[str, Proplet] = {}
         self.modules: dict[str, Doc] = {}
+        # Results that may be used again, and requests that may come again, oldest first.
+        self.cache: dict[str, Doc] = {}
+        self.requests: dict[str, Doc] = {}
+        # dedup_key: id of the task that bore it last
+        self.dedup: dict[str, str] = {}
         self.placer = Placer()
         # Leases and silences by the monotonic clock, slots of schedules by the clock on the wall.
         self.timers = Timers()
@@ -86,9 +95,9 @@ class World:
         """Has a new record's whole document written."""
         self._puts[record.table, record.id] = Put(record.table, record.id, record.doc, None)
 
-    def keep_module(self, doc: Doc) -> None:
-        self.modules[doc["id"]] = doc
-        self._puts[MODULES, doc["id"]] = Put(MODULES, doc["id"], doc, None)
+    def keep_doc(self, table: str, doc: Doc) -> None:
+        """The same for a document without a record."""
+        self._puts[table, doc["id"]] = Put(table, doc["id"], doc, None)
 
     def forget(self, table: str, id: str) -> None:
         self._puts[table, id] = Put(table, id, None, None)
@@ -206,9 +215,9 @@ class World:
 
     # --- links between records
 
-    def admit(self, definition: Doc, group: Group | None) -> Task:
-        """A new Pending task."""
-        task = Task({**definition, "seq": self.next_seq(), "state": states.PENDING, "created_at": self.now.wall})
+    def admit(self, definition: Doc, group: Group | None, state: int = states.PENDING) -> Task:
+        """A new task, Pending unless it shows a run that was."""
+        task = Task({**definition, "seq": self.next_seq(), "state": state, "created_at": self.now.wall})
         self.add_task(task, group)
         self.keep(task)
         return task
@@ -220,11 +229,24 @@ class World:
             group.tasks[task.id] = task
         if task.tally is not None:
             task.tally.counts[task.state] += 1
+        if task.doc.get("dedup_key"):
+            self.dedup[task.doc["dedup_key"]] = task.id
+
+    def share(self, task: Task, source: Task) -> None:
+        """Makes the task a link: its results are the source's."""
+        task.source = source
+        source.links[task.id] = task
 
     def drop_task(self, task: Task) -> None:
         del self.tasks[task.id]
         for parent in task.gates():
             parent.children.pop(task.id, None)
+        if task.source is not None:
+            task.source.links.pop(task.id, None)
+        if self.dedup.get(task.doc.get("dedup_key") or "") == task.id:
+            del self.dedup[task.doc["dedup_key"]]
+        for number in range(1, task.attempt - ATTEMPTS_KEPT + 1):
+            self.forget(ATTEMPTS, attempt_id(task.id, number))
         if task.group is not None:
             del task.group.tasks[task.id]
         if task.tally is not None:
@@ -239,6 +261,11 @@ def link(task: Task, parents: Iterable[Task], previous: Task | None = None) -> N
     for parent in task.gates():
         parent.children[task.id] = task
     task.waiting = unsettled(task)
+
+
+def attempt_id(task: str, number: int) -> str:
+    """Under which an attempt is kept that its task's document no longer lists."""
+    return f"{task}/{number}"
 
 
 def rank(tasks: Iterable[Task]) -> None:
@@ -279,6 +306,8 @@ def load(world: World, tables: dict[str, dict[str, Doc]]) -> None:
     for doc in tables.get(PROPLETS, {}).values():
         world.proplets[doc["id"]] = Proplet(doc)
     world.modules.update(tables.get(MODULES, {}))
+    world.cache.update(tables.get(CACHE, {}))
+    world.requests.update(tables.get(REQUESTS, {}))
     docs = sorted(tables.get(TASKS, {}).values(), key=lambda doc: doc["seq"])
     for doc in docs:
         group = world.workflows.get(doc.get("workflow_id") or "") or world.jobs.get(doc.get("job_id") or "")
@@ -291,6 +320,8 @@ def load(world: World, tables: dict[str, dict[str, Doc]]) -> None:
         origin = task.doc.get("origin") or {}
         if origin.get("type") in ("broadcast", "for_each") and origin["id"] in world.tasks:
             task.parents = world.tasks[origin["id"]].parents
+        elif origin.get("type") == "link":
+            world.share(task, world.tasks[origin["id"]])
     rank(world.tasks.values())
     world.last_seq = max((doc["seq"] for table in tables.values() for doc in table.values() if "seq" in doc), default=0)
 

@@ -124,4 +124,7 @@ def _command(device: str, kind: str, fields: Doc) -> commands.Command | None:
         return commands.Started(device, fields["task"], fields["attempt"])
     if kind == "result":
         return commands.Result(device, fields["task"], fields["attempt"], fields)
+    if kind == "progress":
+        share = fields["permille"] / 1000
+        return commands.Progress(device, fields["task"], fields["attempt"], share, fields.get("text"))
     return None

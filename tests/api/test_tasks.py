@@ -19,7 +19,7 @@ async def test_a_new_task_prints_every_promised_field_and_no_empty_one(stage):
     assert task == {
         "id": task["id"], "name": "main", "kind": "standard", "state": 0, "state_name": "Pending", "priority": 50,
         "cli_args": None, "daemon": False, "encrypted": False, "start_time": ZERO, "finish_time": ZERO,
-        "updated_at": ZERO, "next_run": ZERO, "pending_reason": "not started",
+        "updated_at": ZERO, "next_run": ZERO, "progress": 0.0, "pending_reason": "not started",
     }  # fmt: skip
 
 

@@ -42,7 +42,8 @@ class Play:
             else:
                 docs[put.id] = {**docs[put.id], **{key: put.doc[key] for key in put.changed}}
         self.sent += outcome.sends
-        assert violations(self.engine) == []
+        found = violations(self.engine)
+        assert found == []
 
     def restart(self) -> None:
         """kill -9 of the hub: all that is left is what was kept."""
