@@ -38,14 +38,10 @@ def _task_violations(engine: Engine, task: Task) -> list[str]:
         found.append("is queued in memory and not in its document, or the other way round")
     if task.state == states.PENDING and task.waiting != unsettled(task):
         found.append(f"waits for {unsettled(task)} tasks and counts {task.waiting}")
-    gates = [gate.state for gate in task.gates()]
-    if (
-        task.group
-        and task.state == states.PENDING
-        and not task.wanted
-        and gates
-        and all(state in states.SETTLED for state in gates)
-    ):
+    # Behind links alone a task waits for somebody to start it; an archive waits for nothing.
+    gates = [gate.state for gate in task.gates() if gate.source is None]
+    idle = task.group is not None and task.state == states.PENDING and not task.wanted
+    if idle and not task.doc.get("archived") and gates and all(state in states.SETTLED for state in gates):
         found.append("is in limbo: all it waited for has settled")
     return found
 
