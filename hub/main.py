@@ -31,6 +31,8 @@ log = logging.getLogger("motet.hub")
 
 # What a request that is being answered may still take when the hub stops.
 GRACE_S = 5
+# For tasks that are nearly done.
+DRAIN_S = 1.0
 OPEN_FILES = 16_384
 
 
@@ -89,7 +91,11 @@ class Hub:
         gc.freeze()
 
     async def stop(self) -> None:
-        """Answers what is being asked, lets devices go, writes what waits."""
+        """Starts nothing more, lets what is nearly done be reported, lets devices go, writes what waits.
+
+        What still runs goes on without the hub: its result waits on the device for the next start.
+        """
+        await self.runtime.drain(DRAIN_S)
         self.feed.close()
         if self._server is not None and self._serving is not None:
             self._server.should_exit = True

@@ -1,6 +1,7 @@
 """The single writer: takes commands one at a time through engine, journal and effects, in this order, always."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -8,12 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from hub.core.commands import Command, Tick
+from hub.core.commands import Command, Retry, Start, Tick
 from hub.core.engine import Engine
 from hub.core.model import META, Now, Outcome, Put, Send
 from hub.store.blobs import Blobs
 from hub.store.database import Database
 from hub.store.journal import Journal, Op, StoreFailed
+from shared.errors import Unavailable
 
 log = logging.getLogger("motet.hub")
 
@@ -48,6 +50,7 @@ class Runtime:
         self.on_changed: Callable[[Put], None] = lambda put: None
         self._turns: list[_Turn] = []
         self._work = asyncio.Event()
+        self._idle = asyncio.Event()
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._writer: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -60,6 +63,14 @@ class Runtime:
         self.epoch = self.journal.tables.get(META, {}).get("hub", {}).get("epoch", 0) + 1
         outcome.puts.append(Put(META, "hub", {"epoch": self.epoch}, None))
         await self._written(outcome)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Dispatches and starts nothing from here on, and waits so long for what runs to be reported."""
+        self.engine.draining = True
+        self._idle.clear()
+        if self.engine.busy and self.failure is None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), timeout_s)
 
     async def stop(self) -> None:
         """Writes what waits and lets go of the journal. Commands must not come any more."""
@@ -75,6 +86,8 @@ class Runtime:
 
     async def do(self, command: Command) -> Any:
         """The engine's answer, once the change is on the disk. Raises a MotetError when it is refused."""
+        if self.engine.draining and isinstance(command, (Start, Retry)):
+            raise Unavailable("the hub is stopping: start it again in a moment", "shutting_down")
         return await self._written(self._apply(command))
 
     def submit(self, command: Command) -> None:
@@ -122,6 +135,8 @@ class Runtime:
                 for turn in self._turns[:count]:
                     self._carry_out(turn)
                 del self._turns[:count]
+            if not self.engine.busy:
+                self._idle.set()
 
     def _carry_out(self, turn: _Turn) -> None:
         if turn.done is not None and not turn.done.done():

@@ -22,6 +22,8 @@ class Engine:
 
     def __init__(self, policy: Policy = Policy()) -> None:  # noqa: B008  it is frozen
         self.world = World(policy)
+        # Set when the hub stops: nothing is dispatched any more, and what is queued waits for the next start.
+        self.draining = False
         self._handlers: dict[type, Callable[[World, Any], Any]] = {
             commands.CreateTask: submit.create_task,
             commands.CreateWorkflow: submit.create_workflow,
@@ -63,7 +65,8 @@ class Engine:
         while True:
             world.admit_held()
             fan.begin_due(world)
-            attempts.dispatch(world)
+            if not self.draining:
+                attempts.dispatch(world)
             if not world.ended_parts:
                 break
             ended, world.ended_parts = world.ended_parts, []
@@ -82,6 +85,11 @@ class Engine:
         return look if deadline is None else min(deadline, look)
 
     # --- reading
+
+    @property
+    def busy(self) -> bool:
+        """Whether a device that is connected has work of ours."""
+        return any(proplet.running and proplet.connected for proplet in self.world.proplets.values())
 
     def pending_reason(self, task: Task) -> str | None:
         """Why a Pending task does not run yet, in words; None when it does not wait."""

@@ -18,7 +18,7 @@ class EmbeddedLink(Link):
 
     def __init__(
         self,
-        host: str = "0.0.0.0",
+        host: str = "127.0.0.1",
         port: int = 1883,
         *,
         limits: Limits | None = None,
