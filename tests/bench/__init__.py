@@ -1,0 +1,1 @@
+"""Measures Motet on this machine: `scripts/bench`. It measures and does not judge: it is not a test."""

@@ -1,0 +1,41 @@
+"""What a hub and an edge take while nothing happens, and how soon a hub is ready."""
+
+import time
+from collections.abc import Iterator
+
+from tests.bench.proc import family, pss_mb, rss_mb
+from tests.bench.report import Figure, median
+from tests.bench.stage import Stage
+from tests.bench.wire import ADDITION
+
+STARTS = 5
+SETTLE_S = 1.0
+
+
+def memory(stage: Stage) -> Iterator[Figure]:
+    """Of a hub just started, and of an edge that has run one task."""
+    with stage.world() as world:
+        time.sleep(SETTLE_S)
+        hub = world.hub.child.pid
+        yield Figure("hub.rss_mb", "hub's memory, idle (RSS)", rss_mb(hub), "MB", most=60,
+                     note=f"PSS {pss_mb(hub):.1f} MB")  # fmt: skip
+        world.start_edges("a")
+        world.run("t", "main", "addition", ADDITION)
+        time.sleep(SETTLE_S)
+        members = family(world.edges["a"].child.pid)
+        each = " + ".join(f"{rss_mb(pid):.1f}" for pid in members)
+        yield Figure("edge.rss_mb", "edge's memory with its children (RSS)", rss_mb(*members), "MB", most=40,
+                     note=f"{each}: edge, template, worker")  # fmt: skip
+        yield Figure("edge.pss_mb", "the same, shared pages once (PSS)", pss_mb(*members), "MB")
+        yield Figure("hub.rss_one_edge_mb", "hub's memory after one task (RSS)", rss_mb(hub), "MB")
+
+
+def start(stage: Stage) -> Iterator[Figure]:
+    """From the spawn of `motet hub` to the line that says it is ready, with an empty store."""
+    took = []
+    for _ in range(STARTS):
+        begin = time.perf_counter()
+        with stage.world():
+            took.append(time.perf_counter() - begin)
+    yield Figure("hub.ready_s", "hub, from spawn to ready", median(took), "s", most=1.5,
+                 note=f"longest {max(took):.2f} of {STARTS}")  # fmt: skip
