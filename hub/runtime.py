@@ -94,6 +94,12 @@ class Runtime:
         """The same for those who wait for no answer: devices and the clock."""
         self._take(_Turn(self._apply(command), None))
 
+    async def settled(self) -> None:
+        """Returns when all that was applied before is on the disk and carried out; StoreFailed if it never will be."""
+        if self.failure is not None:
+            raise self.failure
+        await self._written(Outcome())
+
     # --- one turn
 
     def _apply(self, command: Command) -> Outcome:
@@ -110,8 +116,7 @@ class Runtime:
         """Appends what the turn changed; without a change, and with nothing before it, it is done at once."""
         outcome = turn.outcome
         if outcome.puts:
-            self.journal.append([Op(p.table, p.id, p.doc, frozenset(p.changed) if p.changed is not None else None)
-                                 for p in outcome.puts])  # fmt: skip
+            self.journal.append([Op(put.table, put.id, put.doc, put.changed) for put in outcome.puts])
         self._set_timer()
         if outcome.puts or self._turns:
             self._turns.append(turn)

@@ -32,7 +32,3 @@ TRANSITIONS = {
     INTERRUPTED: (PENDING,),
 }
 
-
-def legal(before: int, after: int) -> bool:
-    """Whether a task may go from one state to another."""
-    return after in TRANSITIONS[before]

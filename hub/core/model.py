@@ -47,6 +47,15 @@ class Policy:
     stack_bytes: int = 16 * 1024
     output_bytes: int = 32 * 1024
 
+    def limits(self, timeout_s: float | None) -> Doc:
+        """The limits of a start message."""
+        return {
+            "timeout_ms": None if timeout_s is None else int(timeout_s * 1000),
+            "memory_pages": self.memory_pages,
+            "stack_bytes": self.stack_bytes,
+            "output_bytes": self.output_bytes,
+        }
+
 
 class Task:
     """One task: its document, and its place in the graph, the queue and on a device."""
@@ -60,6 +69,7 @@ class Task:
         "group",
         "held",
         "id",
+        "is_fan",
         "lease_until",
         "leased",
         "links",
@@ -68,6 +78,7 @@ class Task:
         "previous",
         "resends",
         "source",
+        "tally",
         "ticket",
         "waiting",
     )
@@ -100,6 +111,7 @@ class Task:
         self.leased = False
         self.dispatched = 0.0
         self.resends = 0
+        self.read_definition()
 
     @property
     def state(self) -> int:
@@ -116,15 +128,12 @@ class Task:
         """The task that results are read from: itself, unless it is a link."""
         return self.source or self
 
-    @property
-    def is_fan(self) -> bool:
-        """It becomes several tasks and runs on no device itself (hub.core.fan)."""
-        return bool(self.doc.get("broadcast")) or self.doc.get("for_each") is not None
-
-    @property
-    def tally(self) -> "Group | None":
-        """The group that counts it: a daemon belongs to one and does not count for its completion."""
-        return None if self.doc.get("daemon") else self.group
+    def read_definition(self) -> None:
+        """Derives what is asked often from the document; after a change of the definition, again."""
+        # It becomes several tasks and runs on no device itself (hub.core.fan).
+        self.is_fan = bool(self.doc.get("broadcast")) or self.doc.get("for_each") is not None
+        # The group that counts it: a daemon belongs to one and does not count for its completion.
+        self.tally = None if self.doc.get("daemon") else self.group
 
     @property
     def pin(self) -> str | None:

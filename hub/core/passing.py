@@ -38,10 +38,13 @@ def resolve(task: Task) -> Any:
     Raises TaskFailure `bad_reference` when what is referred to is not there.
     """
     inputs = task.doc.get("inputs")
-    parents = by_name(task)
     if isinstance(inputs, list):
+        if not any(isinstance(item, str) for item in inputs):
+            return inputs
+        parents = by_name(task)
         return [replaced(item, parents) for item in inputs]
     if isinstance(inputs, dict):
+        parents = by_name(task)
         given = {key: replaced(item, parents) for key, item in inputs.items()}
         return parent_results(task) | given
     return inputs

@@ -137,9 +137,9 @@ class Placer:
     def matches(self) -> Iterator[tuple[Task, Proplet]]:
         """Pairs in the order of dispatch. The caller takes the slot and calls update() before it asks for more."""
         while self._anyone.free:
-            best: Entry | None = None
             chosen = self._anyone
-            for line in self._candidates():
+            best: Entry | None = chosen.queue.peek()
+            for line in self._others() if self._ready or self._lines else ():
                 entry = line.queue.peek()
                 if entry is not None and (best is None or entry < best):
                     best, chosen = entry, line
@@ -153,9 +153,8 @@ class Placer:
                 self._anyone.free[proplet.id] = self._anyone.free.pop(proplet.id)
             yield task, proplet
 
-    def _candidates(self) -> Iterator[_Line]:
-        """The lines with a proplet for their first task; lines that have run empty go."""
-        yield self._anyone
+    def _others(self) -> Iterator[_Line]:
+        """The special lines with a proplet for their first task; those that have run empty go."""
         for pin, line in list(self._ready.items()):
             if line.queue.peek() is not None:
                 yield line

@@ -105,7 +105,7 @@ def update_task(world: World, command: UpdateTask) -> Task:
     retimed = any(key in fields for key in schedules.TIMING)
     if retimed:
         schedules.check({**task.doc, **fields}, world.now.wall)
-    world.write(task, {**fields, "updated_at": world.now.wall})
+    world.redefine(task, fields)
     if retimed and task.state == states.PENDING and schedules.is_template(task.doc):
         schedules.arm(world, task)
     if depends_on is not None:

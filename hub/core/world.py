@@ -81,15 +81,15 @@ class World:
     # --- changing
 
     def write(self, record: Record, changes: Doc) -> None:
-        """Replaces the record's document by one with these fields changed."""
-        record.doc = {**record.doc, **changes}
+        """Changes these fields of the record's document: in a new one, unless this turn has made a new one already."""
         put = self._puts.get((record.table, record.id))
         if put is None:
+            record.doc = {**record.doc, **changes}
             self._puts[record.table, record.id] = Put(record.table, record.id, record.doc, set(changes))
         else:
-            put.doc = record.doc
+            record.doc.update(changes)
             if put.changed is not None:
-                put.changed |= changes.keys()
+                put.changed.update(changes)
 
     def keep(self, record: Record) -> None:
         """Has a new record's whole document written."""
@@ -105,7 +105,7 @@ class World:
     def move(self, task: Task, state: int, changes: Doc) -> None:
         """Takes a task to another state; the only place where a task's state changes."""
         before = task.state
-        if not states.legal(before, state):
+        if state not in states.TRANSITIONS[before]:
             raise AssertionError(f"task {task.id} may not go from {states.NAMES[before]} to {states.NAMES[state]}")
         tally = task.tally
         if tally is not None:
@@ -225,12 +225,23 @@ class World:
     def add_task(self, task: Task, group: Group | None) -> None:
         self.tasks[task.id] = task
         task.group = group
+        task.read_definition()
         if group is not None:
             group.tasks[task.id] = task
         if task.tally is not None:
             task.tally.counts[task.state] += 1
         if task.doc.get("dedup_key"):
             self.dedup[task.doc["dedup_key"]] = task.id
+
+    def redefine(self, task: Task, changes: Doc) -> None:
+        """Changes what a task is, and by that perhaps who counts it."""
+        if task.tally is not None:
+            task.tally.counts[task.state] -= 1
+        self.write(task, {**changes, "updated_at": self.now.wall})
+        task.read_definition()
+        if task.tally is not None:
+            task.tally.counts[task.state] += 1
+            self._touched[task.tally.id] = task.tally
 
     def share(self, task: Task, source: Task) -> None:
         """Makes the task a link: its results are the source's."""

@@ -10,6 +10,7 @@ with `durable` the lsn up to which all was on the disk when the record was made.
 
 import zlib
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
 import msgspec
@@ -36,7 +37,7 @@ class Op(NamedTuple):
     table: str
     id: str
     doc: Document | None
-    changed: frozenset[str] | None = None
+    changed: AbstractSet[str] | None = None
 
 
 def frame(value: object) -> bytes:
@@ -103,7 +104,7 @@ def make_record(tables: Tables, lsn: int, durable: int, ops: Iterable[Op]) -> by
         elif changed is None or (table, id) in seen or not _can_patch(tables, op):
             changes.append((table, id, "set", doc))
         else:
-            changes.append((table, id, "patch", {name: value for name, value in doc.items() if name in changed}))
+            changes.append((table, id, "patch", {name: doc[name] for name in changed}))
         seen.add((table, id))
     return frame((lsn, durable, changes))
 

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import broker, core, footprint, latency, throughput
+from tests.bench import broker, core, footprint, latency, rivals, throughput
 from tests.bench.proc import Others
 from tests.bench.report import Figure, machine, say, show, show_machine
 from tests.bench.stage import Stage
@@ -18,6 +18,7 @@ from tests.bench.stage import Stage
 BENCHES: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "core": core.transitions,
     "chains": core.chains,
+    "rivals": rivals.overhead,
     "dispatch": latency.dispatch,
     "graph": latency.graph,
     "job": throughput.job,

@@ -39,8 +39,7 @@ class Play:
         outcome = self.engine.apply(Now(self._mono, 1.7e9 + self._mono), command)
         if self.journal is not None and outcome.puts:
             # As hub.runtime does it.
-            self.journal.append([Op(p.table, p.id, p.doc, frozenset(p.changed) if p.changed is not None else None)
-                                 for p in outcome.puts])  # fmt: skip
+            self.journal.append([Op(put.table, put.id, put.doc, put.changed) for put in outcome.puts])
         return outcome
 
     def run(self, outcome: Outcome) -> None:
@@ -62,7 +61,7 @@ def transitions(stage: Stage) -> Iterator[Figure]:
         play = Play()
         for at in range(TASKS):
             play.do(commands.CreateTask(_spec(at), f"t{at}"))
-        with _frozen():
+        with frozen():
             begin = time.perf_counter()
             for at in range(TASKS):
                 play.run(play.do(commands.Start("task", f"t{at}")))
@@ -93,7 +92,7 @@ def _chain(stage: Stage, length: int) -> tuple[float, float]:
     journal = Journal(stage.folder())
     play = Play(journal)
     specs = [_spec(at) | ({"depends_on": [f"t{at - 1}"]} if at else {}) for at in range(length)]
-    with _frozen():
+    with frozen():
         begin = time.perf_counter()
         play.do(commands.CreateWorkflow("wf", "wf", specs, [f"t{at}" for at in range(length)]))
         middle = time.perf_counter()
@@ -110,7 +109,7 @@ def _spec(at: int) -> Doc:
 
 
 @contextmanager
-def _frozen() -> Iterator[None]:
+def frozen() -> Iterator[None]:
     """The collector as the hub has it: what was there at the start is out of its sight."""
     gc.collect()
     gc.freeze()
