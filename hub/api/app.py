@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub.api import events, groups, health, modules, problems, proplets, runs, tasks
+from hub.api import events, groups, health, looking, modules, problems, proplets, runs, tasks
 from hub.api.answers import Endpoint
 from hub.api.bodies import MAX_BODY
 from hub.api.modules import MAX_UPLOAD
@@ -46,6 +46,13 @@ ROUTES: dict[str, dict[str, Endpoint]] = {
     "/workflows/{id}/start": {"POST": groups.start_workflow},
     "/workflows/{id}/stop": {"POST": groups.stop_workflow},
     "/workflows/{id}/events": {"GET": events.workflow_events},
+    "/workflows/{id}/plan": {"GET": looking.plan("workflow")},
+    "/workflows/{id}/graph": {"GET": looking.graph("workflow")},
+    "/workflows/{id}/trace": {"GET": looking.trace("workflow")},
+    "/jobs/{id}/plan": {"GET": looking.plan("job")},
+    "/jobs/{id}/graph": {"GET": looking.graph("job")},
+    "/jobs/{id}/trace": {"GET": looking.trace("job")},
+    "/cron/preview": {"GET": looking.preview},
     "/proplets": {"GET": proplets.list_proplets},
     "/proplets/{id}": {"GET": proplets.get_proplet, "DELETE": proplets.delete_proplet},
     "/proplets/{id}/alive-history": {"GET": proplets.alive_history},

@@ -194,11 +194,11 @@ def _scheduled(task: TaskIn) -> Doc:
     for field in ("at", "start_at", "end_at"):
         text = getattr(task, field)
         if text and not text.startswith("0001-01-01"):
-            spec[field] = _moment(field, text, task.timezone or "UTC")
+            spec[field] = wall_seconds(field, text, task.timezone or "UTC")
     return spec
 
 
-def _moment(field: str, text: str, timezone: str) -> float:
+def wall_seconds(field: str, text: str, timezone: str) -> float:
     """RFC 3339 as wall seconds; a time without an offset is one of the task's time zone."""
     try:
         moment = datetime.fromisoformat(text)

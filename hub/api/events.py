@@ -1,83 +1,54 @@
-"""/events: what changes, live, as Server-Sent Events (WHATWG HTML, "Server-sent events")."""
+"""/events: what changes, live, as Server-Sent Events (WHATWG HTML, "Server-sent events").
+
+An event is `task`, `workflow`, `job` or `proplet` with the changed document and its `status` in words, or `deleted`.
+`done` is the end of what was asked for. `resync` comes first where the hub cannot tell all that happened since the
+reader's Last-Event-ID: read the state anew.
+"""
 
 import asyncio
+import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Message, Receive, Send
+from starlette.types import Scope as Connection
 
 from hub.api.answers import runtime_of
 from hub.api.views import group_view, proplet_view, task_view
 from hub.core.model import JOBS, PROPLETS, TASKS, WORKFLOWS, Doc, Put
 from hub.runtime import Runtime
 from shared import states
-from shared.errors import BadRequest, TooMany
+from shared.errors import BadRequest, TooMany, Unavailable
+
+log = logging.getLogger("motet.api")
 
 # Changes that a stream which comes back can still be told.
 KEPT = 1000
-# A reader this many changes behind is let go; it comes back with Last-Event-ID.
-BEHIND = 1000
+# A reader this many changes behind is let go; it comes back with Last-Event-ID. One that comes back begins KEPT behind.
+BEHIND = 2 * KEPT
 READERS = 200
 PING_S = 15.0
+# A reader that takes no byte for so long is let go.
+STALL_S = 30.0
 _SHOWN = (TASKS, WORKFLOWS, JOBS, PROPLETS)
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+# An id is the number of the hub's start times this, plus the number of the change since: it grows across restarts, and
+# tells an id of another start, which says nothing of what this one keeps.
+_START = 10**12
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
+    """One document as it became; None when it was deleted. number counts from 1 since the hub's start."""
+
     number: int
     table: str
     id: str
-    doc: Doc
-
-
-# None ends its stream.
-Queue = asyncio.Queue["Change | None"]
-
-
-class Feed:
-    """Hands every durable change to all who listen."""
-
-    def __init__(self) -> None:
-        self._kept: deque[Change] = deque(maxlen=KEPT)
-        self._number = 0
-        self._readers: set[Queue] = set()
-
-    def publish(self, put: Put) -> None:
-        if put.doc is None or put.table not in _SHOWN:
-            return
-        self._number += 1
-        change = Change(self._number, put.table, put.id, put.doc)
-        self._kept.append(change)
-        for queue in list(self._readers):
-            if queue.qsize() < BEHIND:
-                queue.put_nowait(change)
-            else:
-                self._readers.discard(queue)
-                queue.put_nowait(None)
-
-    def join(self, after: int | None) -> Queue:
-        """A queue of what changes from now on, and before that what is still kept after a number."""
-        if len(self._readers) >= READERS:
-            raise TooMany(f"{READERS} streams are open already: close one", "too_many_streams")
-        queue: Queue = asyncio.Queue()
-        if after is not None:
-            for change in self._kept:
-                if change.number > after:
-                    queue.put_nowait(change)
-        self._readers.add(queue)
-        return queue
-
-    def leave(self, queue: Queue) -> None:
-        self._readers.discard(queue)
-
-    def close(self) -> None:
-        """Ends every stream, so that an open one does not keep the hub from stopping."""
-        for queue in self._readers:
-            queue.put_nowait(None)
-        self._readers.clear()
+    doc: Doc | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +60,17 @@ class Scope:
 
     def holds(self, change: Change) -> bool:
         """Whether the change belongs to what was asked for."""
-        if not self.kind:
+        if not self.kind or self._is_itself(change):
             return True
-        if change.table == TASKS:
-            return (change.id if self.kind == "task" else change.doc.get(f"{self.kind}_id")) == self.id
-        return change.table == f"{self.kind}s" and change.id == self.id
+        return change.table == TASKS and change.doc is not None and change.doc.get(f"{self.kind}_id") == self.id
 
     def ends(self, change: Change) -> bool:
         """Whether the change is the end of what was asked for."""
-        return change.table == f"{self.kind}s" and change.id == self.id and change.doc.get("state") in states.ENDED
+        gone = change.doc is None or change.doc.get("state") in states.ENDED
+        return gone and self._is_itself(change)
+
+    def _is_itself(self, change: Change) -> bool:
+        return change.table == f"{self.kind}s" and change.id == self.id
 
     def current(self, runtime: Runtime) -> Change | None:
         """What was asked for as it stands, NotFound when there is none; None for everything."""
@@ -108,68 +81,182 @@ class Scope:
         return Change(0, record.table, record.id, record.doc)
 
 
+class Reader:
+    """What one stream is still to be told. None in its queue ends it."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.queue: asyncio.Queue[Change | None] = asyncio.Queue()
+        # The end of what it asked for is in the queue, or was.
+        self.ended = False
+
+    def tell(self, change: Change) -> None:
+        self.ended = self.ended or self.scope.ends(change)
+        self.queue.put_nowait(change)
+
+
+class Feed:
+    """Hands every durable change to all who listen."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._kept: deque[Change] = deque(maxlen=KEPT)
+        self._readers: dict[Reader, None] = {}
+        self._closed = False
+
+    def publish(self, put: Put) -> None:
+        if put.table not in _SHOWN:
+            return
+        self.number += 1
+        change = Change(self.number, put.table, put.id, put.doc)
+        self._kept.append(change)
+        # Only what a reader asked for is queued: a busy hub must not push out who follows one quiet task.
+        for reader in [one for one in self._readers if one.scope.holds(change)]:
+            if reader.queue.qsize() < BEHIND:
+                reader.tell(change)
+            else:
+                self._let_go(reader)
+
+    def since(self, number: int) -> list[Change] | None:
+        """Every change after that number; None when they are not all kept."""
+        if not self.number - len(self._kept) <= number <= self.number:
+            return None
+        return [change for change in self._kept if change.number > number]
+
+    def join(self, scope: Scope, first: Iterable[Change] = ()) -> Reader:
+        """A reader of these changes, and then of what changes from now on.
+
+        TooMany when READERS have joined, Unavailable when the feed is closed.
+        """
+        if self._closed:
+            raise Unavailable("the hub is stopping: come back when it has started again", "stopping")
+        if len(self._readers) >= READERS:
+            raise TooMany(f"{READERS} streams are open already: close one", "too_many_streams")
+        reader = Reader(scope)
+        for change in first:
+            reader.tell(change)
+        self._readers[reader] = None
+        return reader
+
+    def leave(self, reader: Reader) -> None:
+        self._readers.pop(reader, None)
+
+    def close(self) -> None:
+        """Ends every stream, so that an open one does not keep the hub from stopping."""
+        self._closed = True
+        for reader in list(self._readers):
+            self._let_go(reader)
+
+    def _let_go(self, reader: Reader) -> None:
+        self.leave(reader)
+        reader.queue.put_nowait(None)
+
+
 async def stream(request: Request) -> Response:
     """?task_id= | workflow_id= | job_id= names what to follow, to its `done`; without, everything, for ever."""
-    runtime = runtime_of(request)
     named = [Scope(kind, request.query_params[f"{kind}_id"]) for kind in ("task", "workflow", "job")
              if f"{kind}_id" in request.query_params]  # fmt: skip
     if len(named) > 1:
         raise BadRequest("follow one thing: task_id, workflow_id or job_id", "bad_query")
-    return _streaming(request, named[0] if named else Scope(), runtime)
+    return _streaming(request, named[0] if named else Scope())
 
 
 async def task_events(request: Request) -> Response:
-    return _streaming(request, Scope("task", request.path_params["id"]), runtime_of(request))
+    return _streaming(request, Scope("task", request.path_params["id"]))
 
 
 async def workflow_events(request: Request) -> Response:
-    return _streaming(request, Scope("workflow", request.path_params["id"]), runtime_of(request))
+    return _streaming(request, Scope("workflow", request.path_params["id"]))
 
 
-def _streaming(request: Request, scope: Scope, runtime: Runtime) -> Response:
-    current = scope.current(runtime)
-    last = request.headers.get("last-event-id", "")
+def _streaming(request: Request, scope: Scope) -> Response:
+    runtime = runtime_of(request)
     feed: Feed = request.app.state.feed
-    queue = feed.join(int(last) if last.isascii() and last.isdigit() and len(last) < 16 else None)
-    if current is not None and queue.empty() and scope.ends(current):
-        # It has ended already: nothing that comes would say so.
-        queue.put_nowait(current)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_lines(feed, queue, scope, runtime), headers=headers, media_type="text/event-stream")
+    current = scope.current(runtime)
+    if request.method == "HEAD":
+        return Response(headers=_HEADERS, media_type="text/event-stream")
+    last = request.headers.get("last-event-id", "")
+    since = _since(feed, last, runtime.epoch) if last else []
+    resync = b"" if since is not None else _resync(_id(runtime.epoch, feed.number), last)
+    reader = feed.join(scope, [change for change in since or () if scope.holds(change)])
+    return _Stream(feed, reader, _lines(reader, runtime, current, resync))
 
 
-async def _lines(feed: Feed, queue: Queue, scope: Scope, runtime: Runtime) -> AsyncIterator[bytes]:
-    try:
-        yield b": motet\n\n"
-        while True:
-            try:
-                change = await asyncio.wait_for(queue.get(), PING_S)
-            except TimeoutError:
-                yield b": ping\n\n"
-                continue
-            if change is None:
-                return
-            if not scope.holds(change):
-                continue
-            data = msgspec.json.encode(_view(runtime, change))
-            if change.number:
-                yield b"id: %d\nevent: %b\ndata: %b\n\n" % (change.number, change.table[:-1].encode(), data)
-            if scope.ends(change):
-                yield b"event: done\ndata: %b\n\n" % data
-                return
-    finally:
-        feed.leave(queue)
+def _id(epoch: int, number: int) -> int:
+    return epoch * _START + number
+
+
+def _since(feed: Feed, last_event_id: str, epoch: int) -> list[Change] | None:
+    """What a reader has missed; None when the hub cannot say, as after its restart, or when the id is none of ours."""
+    if not (last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) <= 20):
+        return None
+    start, number = divmod(int(last_event_id), _START)
+    return feed.since(number) if start == epoch else None
+
+
+def _resync(id: int, last_event_id: str) -> bytes:
+    why = f"not all that changed after {last_event_id[:40]!r} can be told: read the state anew"
+    return b"id: %d\nevent: resync\ndata: %b\n\n" % (id, msgspec.json.encode({"reason": why}))
+
+
+class _Stream(StreamingResponse):
+    """Leaves the feed however it ends, and gives up on a reader that has stopped reading."""
+
+    def __init__(self, feed: Feed, reader: Reader, lines: AsyncIterator[bytes]) -> None:
+        super().__init__(lines, headers=_HEADERS, media_type="text/event-stream")
+        self._feed = feed
+        self._reader = reader
+
+    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
+        async def patient_send(message: Message) -> None:
+            async with asyncio.timeout(STALL_S):
+                await send(message)
+
+        try:
+            await super().__call__(scope, receive, patient_send)
+        except TimeoutError:
+            log.warning("a reader of events has taken nothing for %d s and is let go", STALL_S)
+        finally:
+            self._feed.leave(self._reader)
+
+
+async def _lines(reader: Reader, runtime: Runtime, current: Change | None, resync: bytes) -> AsyncIterator[bytes]:
+    yield b": motet\n\n" + resync
+    # Memory is ahead of the disk: what it says has ended is told once it is durable, and mostly by its own change.
+    await runtime.settled()
+    if current is not None and reader.scope.ends(current) and not reader.ended:
+        reader.tell(current)
+    while True:
+        try:
+            change = await asyncio.wait_for(reader.queue.get(), PING_S)
+        except TimeoutError:
+            yield b": ping\n\n"
+            continue
+        if change is None:
+            return
+        data = msgspec.json.encode(_view(runtime, change))
+        if change.number:
+            event = change.table[:-1] if change.doc is not None else "deleted"
+            yield b"id: %d\nevent: %b\ndata: %b\n\n" % (_id(runtime.epoch, change.number), event.encode(), data)
+        if reader.scope.ends(change):
+            yield b"event: done\ndata: %b\n\n" % data
+            return
 
 
 def _view(runtime: Runtime, change: Change) -> Doc:
     """The changed document as the other routes print it, with its status in words."""
-    world = runtime.engine.world
-    if change.table == TASKS:
-        view = task_view(runtime, change.doc)
-    elif change.table == PROPLETS:
+    world, doc = runtime.engine.world, change.doc
+    if doc is None:
+        return {"kind": change.table[:-1], "id": change.id, "status": "deleted"}
+    if change.table == PROPLETS:
         proplet = world.proplets.get(change.id)
         return proplet_view(proplet) if proplet else {"id": change.id}
+    state = doc.get("state", states.PENDING)
+    if change.table == TASKS:
+        view = task_view(runtime, doc)
     else:
         group = (world.jobs if change.table == JOBS else world.workflows).get(change.id)
-        view = group_view(runtime, group, tasks=False) if group else {"id": change.id, "state": states.PENDING}
-    return {**view, "status": states.WORDS[view["state"]]}
+        # A group's state is counted from its tasks as they are by now; a replay tells what it was.
+        now = group_view(runtime, group, tasks=False) if group else {"id": change.id}
+        view = {**now, "state": state, "state_name": states.NAMES[state]}
+    return {**view, "status": states.WORDS[state]}

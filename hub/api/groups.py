@@ -9,11 +9,12 @@ from hub.api import params
 from hub.api.answers import answer, nothing, runtime_of
 from hub.api.bodies import JobIn, StopIn, TaskIn, WorkflowIn, idempotency, module_bytes, read
 from hub.api.definitions import check_id, options_of, tasks_of
+from hub.api.looking import plan_view, summary
 from hub.api.modules import take_module
 from hub.api.tasks import finishes, stop_command
 from hub.api.views import group_view, task_view
-from hub.core import commands, graph
-from hub.core.model import PARALLEL, Doc, Group, Task
+from hub.core import commands
+from hub.core.model import PARALLEL, Doc, Group
 from hub.runtime import Runtime
 from shared import states
 from shared.errors import BadRequest
@@ -33,7 +34,7 @@ async def create_workflow(request: Request) -> Response:
     group, tasks = await runtime.do(command)
     view = {"workflow_id": id, "name": group.doc["name"], "tasks": [task_view(runtime, task.doc) for task in tasks]}
     if dry_run:
-        return answer({**view, "steps": _steps(tasks)})
+        return answer({**view, **plan_view(group, tasks)})
     return answer(view, 201, f"/workflows/{id}")
 
 
@@ -63,16 +64,6 @@ def _fresh_ids(specs: list[Doc]) -> list[str]:
     return ["" if spec.get("id") else str(uuid4()) for spec in specs]
 
 
-def _steps(tasks: list[Task]) -> list[Doc]:
-    """Which tasks may run together: [{"level": 0, "nodes": ["a"]}, ...]"""
-    at = {task.id: position for position, task in enumerate(tasks)}
-    levels = graph.levels([[at[id] for id in task.doc.get("depends_on") or ()] for task in tasks]) or []
-    steps: list[Doc] = [{"level": level, "nodes": []} for level in range(max(levels, default=-1) + 1)]
-    for task, level in zip(tasks, levels, strict=True):
-        steps[level]["nodes"].append(task.id)
-    return steps
-
-
 async def list_jobs(request: Request) -> Response:
     """Newest first."""
     runtime = runtime_of(request)
@@ -98,13 +89,14 @@ def _group(request: Request, kind: str) -> Group:
 
 
 async def get_job(request: Request) -> Response:
-    return answer(group_view(runtime_of(request), _group(request, "job")))
+    runtime, group = runtime_of(request), _group(request, "job")
+    return answer({**group_view(runtime, group), "summary": summary(runtime, group)})
 
 
 async def get_workflow(request: Request) -> Response:
-    group = _group(request, "workflow")
+    runtime, group = runtime_of(request), _group(request, "workflow")
     counts = {states.NAMES[state].lower(): count for state, count in enumerate(group.counts)}
-    return answer({**group_view(runtime_of(request), group), "counts": counts})
+    return answer({**group_view(runtime, group), "counts": counts, "summary": summary(runtime, group)})
 
 
 async def start_job(request: Request) -> Response:

@@ -16,10 +16,10 @@ MAX_LIMIT = 1000
 
 def page(request: Request) -> tuple[int, int]:
     """(offset, limit): 0 and 100 by default, limit 1 to 1000."""
-    return _number(request, "offset", 0, 0, 1 << 53), _number(request, "limit", 100, 1, MAX_LIMIT)
+    return number(request, "offset", 0, 0, 1 << 53), number(request, "limit", 100, 1, MAX_LIMIT)
 
 
-def _number(request: Request, name: str, default: int, least: int, most: int) -> int:
+def number(request: Request, name: str, default: int, least: int, most: int) -> int:
     text = request.query_params.get(name)
     if text is None:
         return default

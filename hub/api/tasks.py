@@ -12,10 +12,10 @@ from hub.api.answers import answer, nothing, runtime_of
 from hub.api.bodies import StopIn, TaskIn, idempotency, module_bytes, read
 from hub.api.definitions import definition, new_task
 from hub.api.modules import take_module, uploaded
+from hub.api.tracing import all_attempts
 from hub.api.views import attempt_view, task_view
 from hub.core import commands
-from hub.core.model import ATTEMPTS, TASKS, Doc, Task
-from hub.core.world import attempt_id
+from hub.core.model import TASKS, Doc, Task
 from shared.errors import BadRequest
 
 
@@ -134,9 +134,6 @@ async def task_results(request: Request) -> Response:
 async def task_attempts(request: Request) -> Response:
     """All of them, first to last; the task itself lists the last ten."""
     task = _task(request)
-    older = runtime_of(request).journal.tables.get(ATTEMPTS, {})
-    numbers = range(1, task.attempt - len(task.doc.get("attempts") or ()) + 1)
-    found = (older.get(attempt_id(task.id, number)) for number in numbers)
-    attempts = [*filter(None, found), *(task.doc.get("attempts") or ())]
+    attempts = all_attempts(runtime_of(request), task)
     frame, shown = params.cut(request, "attempts", attempts, len(attempts))
     return answer({**frame, "attempts": [attempt_view(attempt) for attempt in shown]})

@@ -123,7 +123,7 @@ def _file(runtime: Runtime, module: str | None, full: bool) -> Doc:
 
 
 def attempt_view(attempt: Doc) -> Doc:
-    times = {key: time_text(attempt.get(key)) for key in ("dispatched_at", "start_time", "finish_time")}
+    times = {key: time_text(attempt.get(key)) for key in ("queued_at", "dispatched_at", "start_time", "finish_time")}
     return {**{key: value for key, value in attempt.items() if key not in ("id", "task")}, **times}
 
 

@@ -34,7 +34,10 @@ DAEMON_WAIT_S = 30.0
 
 def dispatch(world: World) -> None:
     """Gives queued tasks to free proplets until one of them runs out."""
+    if not world.placer.length:
+        return
     for task, proplet in world.placer.matches():
+        queued_at = task.doc.get("queued_at")
         world.taken(task)
         try:
             fields = start_fields(world, task)
@@ -43,7 +46,8 @@ def dispatch(world: World) -> None:
             flow.settle(world, task)
             continue
         number = task.attempt + 1
-        entry = {"number": number, "proplet_id": proplet.id, "dispatched_at": world.now.wall}
+        times = {"queued_at": queued_at, "dispatched_at": world.now.wall}
+        entry = {"number": number, "proplet_id": proplet.id, **times}
         attempts = [*(task.doc.get("attempts") or ()), entry]
         if len(attempts) > ATTEMPTS_KEPT:
             oldest = attempts.pop(0)
@@ -60,6 +64,9 @@ def dispatch(world: World) -> None:
         world.send(proplet.id, "start", {**fields, "attempt": number})
 
 
+_PASSED_ON = ("function", "abi", "env", "cli_args", "daemon")
+
+
 def start_fields(world: World, task: Task) -> Doc:
     """The start message (protocol.md) but for the attempt; TaskFailure when an input refers to what is not there."""
     doc, policy = task.doc, world.policy
@@ -69,18 +76,9 @@ def start_fields(world: World, task: Task) -> Doc:
         "module": doc["module"],
         "size": world.modules[doc["module"]]["size_bytes"],
         "name": doc["name"],
-        "function": doc.get("function"),
-        "abi": doc.get("abi"),
         "inputs": passing.resolve(task),
-        "env": doc.get("env"),
-        "cli_args": doc.get("cli_args"),
-        "daemon": doc.get("daemon"),
-        "limits": {
-            "timeout_ms": None if timeout_s is None else int(timeout_s * 1000),
-            "memory_pages": policy.memory_pages,
-            "stack_bytes": policy.stack_bytes,
-            "output_bytes": policy.output_bytes,
-        },
+        "limits": policy.limits(timeout_s),
+        **{key: doc[key] for key in _PASSED_ON if key in doc},
     }
     if task.parents:
         fields["parent_results"] = passing.parent_results(task)

@@ -106,6 +106,8 @@ def update_task(world: World, command: UpdateTask) -> Task:
     if retimed:
         schedules.check({**task.doc, **fields}, world.now.wall)
     world.redefine(task, fields)
+    if "cost" in fields:
+        rank(task.group.tasks.values() if task.group is not None else world.tasks.values())
     if retimed and task.state == states.PENDING and schedules.is_template(task.doc):
         schedules.arm(world, task)
     if depends_on is not None:
@@ -266,7 +268,7 @@ def _resolve(world: World, specs: Sequence[Doc], fresh_ids: Sequence[str]) -> tu
             by_name.setdefault(spec["name"], []).append(at)
     parents: list[list[int]] = []
     for spec, label in zip(specs, _labels(specs), strict=True):
-        deps: list[int] = []
+        deps: dict[int, None] = {}  # in order, each once
         for name in spec.get("depends_on") or ():
             named = [by_id[name]] if name in by_id else by_name.get(name, [])
             if not named:
@@ -274,10 +276,9 @@ def _resolve(world: World, specs: Sequence[Doc], fresh_ids: Sequence[str]) -> tu
             if len(named) > 1:
                 raise BadRequest(f"task {label} depends on {name}, a name that {len(named)} tasks bear: give them ids",
                                  "ambiguous_dependency", {"task": label, "dependency": name})  # fmt: skip
-            if named[0] not in deps:
-                deps.append(named[0])
+            deps[named[0]] = None
         _check_when(spec)
-        parents.append(deps)
+        parents.append(list(deps))
     return ids, parents
 
 
