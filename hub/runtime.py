@@ -14,7 +14,7 @@ from hub.core.engine import Engine
 from hub.core.model import META, Now, Outcome, Put, Send
 from hub.store.blobs import Blobs
 from hub.store.database import Database
-from hub.store.journal import Journal, Op, StoreFailed
+from hub.store.journal import Journal, StoreFailed
 from shared.errors import Unavailable
 
 log = logging.getLogger("motet.hub")
@@ -116,7 +116,7 @@ class Runtime:
         """Appends what the turn changed; without a change, and with nothing before it, it is done at once."""
         outcome = turn.outcome
         if outcome.puts:
-            self.journal.append([Op(put.table, put.id, put.doc, put.changed) for put in outcome.puts])
+            self.journal.append(outcome.puts)
         self._set_timer()
         if outcome.puts or self._turns:
             self._turns.append(turn)

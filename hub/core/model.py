@@ -6,8 +6,9 @@ tasks, leases) is rebuilt when the hub starts.
 """
 
 import heapq
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared import states
 
@@ -280,14 +281,18 @@ class Now:
     wall: float
 
 
-@dataclass(slots=True)
-class Put:
-    """A document to be kept: whole when changed is None, else those fields; None deletes it."""
+class Put(NamedTuple):
+    """One document's change: `doc` is its new value, None deletes it.
+
+    `changed` names the top-level fields that differ from the stored value, so that only these are journalled; a name
+    that `doc` lacks was removed. None means that the whole document is new. Documents are plain JSON: dict with str
+    keys, list, str, int, finite float, bool, None.
+    """
 
     table: str
     id: str
     doc: Doc | None
-    changed: set[str] | None
+    changed: AbstractSet[str] | None = None
 
 
 @dataclass(slots=True)

@@ -62,7 +62,8 @@ class World:
         self.firings: dict[str, deque[str]] = {}
         self.ended_parts: list[Task] = []
         self.last_seq = 0
-        self._puts: dict[tuple[str, str], Put] = {}
+        # (table, id): the document as it stands, and which of its fields have changed (None: all)
+        self._puts: dict[tuple[str, str], tuple[Doc | None, set[str] | None]] = {}
         self._sends: list[Send] = []
         # Groups whose counts have changed, so that their state may have.
         self._touched: dict[str, Group] = {}
@@ -82,25 +83,26 @@ class World:
 
     def write(self, record: Record, changes: Doc) -> None:
         """Changes these fields of the record's document: in a new one, unless this turn has made a new one already."""
-        put = self._puts.get((record.table, record.id))
+        key = record.table, record.id
+        put = self._puts.get(key)
         if put is None:
             record.doc = {**record.doc, **changes}
-            self._puts[record.table, record.id] = Put(record.table, record.id, record.doc, set(changes))
-        else:
-            record.doc.update(changes)
-            if put.changed is not None:
-                put.changed.update(changes)
+            self._puts[key] = record.doc, set(changes)
+            return
+        record.doc.update(changes)
+        if put[1] is not None:
+            put[1].update(changes)
 
     def keep(self, record: Record) -> None:
         """Has a new record's whole document written."""
-        self._puts[record.table, record.id] = Put(record.table, record.id, record.doc, None)
+        self._puts[record.table, record.id] = record.doc, None
 
     def keep_doc(self, table: str, doc: Doc) -> None:
         """The same for a document without a record."""
-        self._puts[table, doc["id"]] = Put(table, doc["id"], doc, None)
+        self._puts[table, doc["id"]] = doc, None
 
     def forget(self, table: str, id: str) -> None:
-        self._puts[table, id] = Put(table, id, None, None)
+        self._puts[table, id] = None, None
 
     def move(self, task: Task, state: int, changes: Doc) -> None:
         """Takes a task to another state; the only place where a task's state changes."""
@@ -209,7 +211,8 @@ class World:
             if group.state != group.doc.get("state"):
                 self.write(group, {"state": group.state})
         self._touched.clear()
-        puts, self._puts = list(self._puts.values()), {}
+        puts = [Put(table, id, doc, changed) for (table, id), (doc, changed) in self._puts.items()]
+        self._puts = {}
         sends, self._sends = self._sends, []
         return puts, sends
 

@@ -19,7 +19,8 @@ from tinydb.queries import QueryLike
 from tinydb.storages import Storage
 from tinydb.table import Document, Table
 
-from hub.store.journal import Journal, Op
+from hub.core.model import Put
+from hub.store.journal import Journal
 from hub.store.records import Tables, decode_json, encode_json
 
 _Fields = Mapping[str, Any] | Callable[[MutableMapping[str, Any]], None]
@@ -40,14 +41,14 @@ class JournalStorage(Storage):
 
     def write(self, data: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
         """Make `data` all there is, journalling what differs. TinyDB calls this to drop tables only."""
-        ops: list[Op] = []
+        ops: list[Put] = []
         stored = self.read()
         for name in {**stored, **data}:
             old = stored.get(name, {})
             ops += _changes(name, old, {**dict.fromkeys(old), **data.get(name, {})})
         self.commit(ops)
 
-    def commit(self, ops: list[Op]) -> None:
+    def commit(self, ops: list[Put]) -> None:
         """Append as one record; durable on return unless the database was made otherwise."""
         if ops:
             self.journal.append(ops)
@@ -186,8 +187,10 @@ class _Draft(MutableMapping[str, Any]):
         self.touched = dict.fromkeys(self._stored)
 
 
-def _changes(table: str, old: Mapping[str, Mapping[str, Any]], new: Mapping[str, Mapping[str, Any] | None]) -> list[Op]:
-    """The Ops that make the documents of `new` (None: to be removed) out of those of `old`, none for the same.
+def _changes(
+    table: str, old: Mapping[str, Mapping[str, Any]], new: Mapping[str, Mapping[str, Any] | None]
+) -> list[Put]:
+    """The Puts that make the documents of `new` (None: to be removed) out of those of `old`, none for the same.
 
     Compared as JSON: in Python 1, 1.0 and True are equal, in the file they are not.
     """
@@ -197,12 +200,12 @@ def _changes(table: str, old: Mapping[str, Mapping[str, Any]], new: Mapping[str,
         if document is stored:
             continue
         if document is None:
-            ops.append(Op(table, id, None))
+            ops.append(Put(table, id, None))
             continue
         encoded = encode_json(document)
         changed = None if stored is None else _changed_fields(encode_json(stored), encoded)
         if changed is None or changed:
-            ops.append(Op(table, id, decode_json(encoded), changed))
+            ops.append(Put(table, id, decode_json(encoded), changed))
     return ops
 
 

@@ -1,7 +1,7 @@
 """The journal: every change is appended to a file and is durable before anyone is told that it happened.
 
     journal = Journal("data")
-    lsn = journal.append([Op("tasks", "t1", {"state": "running"})])    # memory and a buffer, microseconds
+    lsn = journal.append([Put("tasks", "t1", {"state": "running"})])    # memory and a buffer, microseconds
     await asyncio.to_thread(journal.flush)                             # one fdatasync for all that was appended
 
 Two locks keep them apart. `_memory` guards what append touches and is never held over input or output, so append
@@ -14,12 +14,13 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from hub.core.model import Put
 from hub.store.disk import StoreBusy, StoreFailed, lock_directory, make_directory, write_failure
-from hub.store.records import Op, Tables, apply_ops, make_record
+from hub.store.records import Tables, apply_ops, make_record
 from hub.store.recovery import StoreDamaged, load
 from hub.store.snapshot import begin_journal, discard_journal, remove_older, snapshot_path, write_snapshot
 
-__all__ = ["Journal", "Op", "StoreBusy", "StoreDamaged", "StoreFailed"]
+__all__ = ["Journal", "StoreBusy", "StoreDamaged", "StoreFailed"]
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class Journal:
         self._compaction: threading.Thread | None = None
         self._closing = threading.Event()
 
-    def append(self, ops: Sequence[Op]) -> int:
+    def append(self, ops: Sequence[Put]) -> int:
         """Apply the changes as one, in memory and in the buffer for the disk; returns the lsn to wait for.
 
         Nothing is on the disk before `durable` has reached that lsn. What is journalled is what the documents say

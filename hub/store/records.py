@@ -10,10 +10,12 @@ with `durable` the lsn up to which all was on the disk when the record was made.
 
 import zlib
 from collections.abc import Iterable, Iterator
-from collections.abc import Set as AbstractSet
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
+
+# What a turn of the engine changes is what the store keeps: one shape for both.
+from hub.core.model import Put
 
 Document = dict[str, Any]
 Tables = dict[str, dict[str, Document]]
@@ -24,20 +26,6 @@ SECTOR_BYTES = 512
 
 encode_json = msgspec.json.Encoder().encode
 decode_json = msgspec.json.Decoder().decode
-
-
-class Op(NamedTuple):
-    """One document's change: `doc` is its new value, None deletes it.
-
-    `changed` names the top-level fields that differ from the stored value, so that only these are journalled; a name
-    that `doc` lacks was removed. None means that the whole document is new. Documents are plain JSON: dict with str
-    keys, list, str, int, finite float, bool, None.
-    """
-
-    table: str
-    id: str
-    doc: Document | None
-    changed: AbstractSet[str] | None = None
 
 
 def frame(value: object) -> bytes:
@@ -93,29 +81,25 @@ def is_torn(data: bytes, start: int) -> bool:
     return False
 
 
-def make_record(tables: Tables, lsn: int, durable: int, ops: Iterable[Op]) -> bytes:
+def make_record(tables: Tables, lsn: int, durable: int, ops: Iterable[Put]) -> bytes:
     """The record of `ops` that are about to be applied to `tables`."""
     seen: set[tuple[str, str]] = set()
     changes: list[tuple[object, ...]] = []
-    for op in ops:
-        table, id, doc, changed = op
+    for table, id, doc, changed in ops:
         if doc is None:
             changes.append((table, id, "delete"))
-        elif changed is None or (table, id) in seen or not _can_patch(tables, op):
+        elif changed is None or (table, id) in seen or id not in tables.get(table, ()):
             changes.append((table, id, "set", doc))
         else:
-            changes.append((table, id, "patch", {name: doc[name] for name in changed}))
+            try:
+                changes.append((table, id, "patch", {name: doc[name] for name in changed}))
+            except KeyError:  # a patch cannot say that a field is gone
+                changes.append((table, id, "set", doc))
         seen.add((table, id))
     return frame((lsn, durable, changes))
 
 
-def _can_patch(tables: Tables, op: Op) -> bool:
-    """A patch needs a stored document to go onto, and cannot say that a field is gone."""
-    assert op.doc is not None and op.changed is not None
-    return op.id in tables.get(op.table, {}) and op.changed <= op.doc.keys()
-
-
-def apply_ops(tables: Tables, ops: Iterable[Op]) -> None:
+def apply_ops(tables: Tables, ops: Iterable[Put]) -> None:
     """Replace and remove documents. A table's dict stays the same object, even when it becomes empty."""
     for table, id, doc, _ in ops:
         documents = tables.setdefault(table, {})

@@ -9,7 +9,7 @@ from typing import Any
 from hub.core import commands
 from hub.core.engine import Engine
 from hub.core.model import Doc, Now, Outcome
-from hub.store.journal import Journal, Op
+from hub.store.journal import Journal
 from tests.bench.report import Figure, median
 from tests.bench.stage import Stage
 
@@ -39,7 +39,7 @@ class Play:
         outcome = self.engine.apply(Now(self._mono, 1.7e9 + self._mono), command)
         if self.journal is not None and outcome.puts:
             # As hub.runtime does it.
-            self.journal.append([Op(put.table, put.id, put.doc, put.changed) for put in outcome.puts])
+            self.journal.append(outcome.puts)
         return outcome
 
     def run(self, outcome: Outcome) -> None:

@@ -10,8 +10,9 @@ from tinydb.operations import add, decrement, delete, increment, set, subtract
 from tinydb.storages import MemoryStorage
 from tinydb.table import Document
 
+from hub.core.model import Put
 from hub.store.database import Database
-from hub.store.journal import Journal, Op, StoreFailed
+from hub.store.journal import Journal, StoreFailed
 
 
 @pytest.fixture
@@ -252,14 +253,14 @@ def test_reads_see_what_others_appended_to_the_journal(directory: Path) -> None:
     with Database.over(journal) as database:
         table, running = database.table("tasks", cache_size=30), where("state") == "running"
         assert table.search(running) == []
-        journal.append([Op("tasks", "a", {"state": "running"})])
+        journal.append([Put("tasks", "a", {"state": "running"})])
         assert table.search(running) == [{"state": "running"}] and table.count(running) == 1
-        journal.append([Op("tasks", "a", {"state": "done"}, frozenset({"state"}))])
+        journal.append([Put("tasks", "a", {"state": "done"}, frozenset({"state"}))])
         assert table.search(running) == []
-        journal.append([Op("tasks", "a", None)])
+        journal.append([Put("tasks", "a", None)])
         assert table.all() == [] and not database.tables()
     # Closing a view leaves the journal to its owner.
-    journal.append([Op("tasks", "b", {})])
+    journal.append([Put("tasks", "b", {})])
     journal.close()
 
 
@@ -269,7 +270,7 @@ def test_reading_while_others_append(directory: Path) -> None:
 
     def append() -> None:
         for n in range(2000):
-            journal.append([Op("t", str(n), {"n": n}), Op(f"table-{n}", "x", {}), Op("t", str(n - 50), None)])
+            journal.append([Put("t", str(n), {"n": n}), Put(f"table-{n}", "x", {}), Put("t", str(n - 50), None)])
 
     with ThreadPoolExecutor() as pool:
         appending = pool.submit(append)

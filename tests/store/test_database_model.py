@@ -13,8 +13,8 @@ from tinydb import where
 from tinydb.operations import delete
 from tinydb.table import Document
 
+from hub.core.model import Put
 from hub.store.database import Database
-from hub.store.journal import Op
 
 tables = st.sampled_from(["tasks", "jobs", ""])
 ids = st.sampled_from(["a", "b", "c", "d"])
@@ -105,7 +105,7 @@ class DatabaseIsADict(RuleBasedStateMachine):
                 names = old.keys() | document.keys()
                 changed = frozenset(name for name in names if as_json(old.get(name)) != as_json(document.get(name)))
                 changed |= old.keys() ^ document.keys()
-            ops.append(Op(table, id, document, changed))
+            ops.append(Put(table, id, document, changed))
             done[table, id] = document
         self.database.storage.journal.append(ops)
         for (table, id), document in done.items():

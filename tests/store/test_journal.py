@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hub.store.journal import Journal, Op, StoreBusy, StoreFailed
+from hub.core.model import Put
+from hub.store.journal import Journal, StoreBusy, StoreFailed
 from hub.store.records import Tables
 from shared.errors import Unavailable
 
@@ -20,15 +21,15 @@ def contents(directory: Path) -> Tables:
     return journal.tables
 
 
-def patch(id: str, document: dict, *changed: str) -> Op:
-    return Op("tasks", id, document, frozenset(changed))
+def patch(id: str, document: dict, *changed: str) -> Put:
+    return Put("tasks", id, document, frozenset(changed))
 
 
 def test_changes_are_there_after_reopening(directory: Path) -> None:
     journal = Journal(directory)
-    journal.append([Op("tasks", "a", {"n": 1}), Op("jobs", "j", {"tasks": ["a"]})])
-    journal.append([Op("tasks", "b", {"n": 2})])
-    journal.append([Op("tasks", "a", None)])
+    journal.append([Put("tasks", "a", {"n": 1}), Put("jobs", "j", {"tasks": ["a"]})])
+    journal.append([Put("tasks", "b", {"n": 2})])
+    journal.append([Put("tasks", "a", None)])
     journal.close()
     reopened = Journal(directory)
     assert reopened.tables == {"tasks": {"b": {"n": 2}}, "jobs": {"j": {"tasks": ["a"]}}}
@@ -38,7 +39,7 @@ def test_changes_are_there_after_reopening(directory: Path) -> None:
 
 def test_append_changes_memory_at_once_and_the_disk_at_flush(directory: Path, crashed) -> None:
     journal = Journal(directory)
-    assert journal.append([Op("tasks", "a", {"n": 1})]) == 1
+    assert journal.append([Put("tasks", "a", {"n": 1})]) == 1
     assert journal.tables["tasks"]["a"] == {"n": 1}
     assert (journal.lsn, journal.durable) == (1, 0)
     before = Journal(crashed(journal))
@@ -52,16 +53,16 @@ def test_append_changes_memory_at_once_and_the_disk_at_flush(directory: Path, cr
 
 def test_one_append_is_one_number_and_nothing_is_none(directory: Path) -> None:
     journal = Journal(directory)
-    assert journal.append([Op("t", str(n), {}) for n in range(5)]) == 1
+    assert journal.append([Put("t", str(n), {}) for n in range(5)]) == 1
     assert journal.append([]) == 1
-    assert journal.append([Op("t", "unknown", None)]) == 2
+    assert journal.append([Put("t", "unknown", None)]) == 2
     journal.close()
 
 
 def test_what_is_journalled_is_what_the_document_said_at_append(directory: Path) -> None:
     journal = Journal(directory)
     document = {"list": [1]}
-    journal.append([Op("t", "a", document)])
+    journal.append([Put("t", "a", document)])
     document["list"].append(2)
     journal.close()
     assert contents(directory)["t"]["a"] == {"list": [1]}
@@ -69,7 +70,7 @@ def test_what_is_journalled_is_what_the_document_said_at_append(directory: Path)
 
 def test_a_patch_writes_the_changed_fields_only(directory: Path) -> None:
     journal = Journal(directory)
-    journal.append([Op("tasks", "a", {"state": "pending", "spec": "x" * 1000})])
+    journal.append([Put("tasks", "a", {"state": "pending", "spec": "x" * 1000})])
     journal.flush()
     before = journal._file.used
     journal.append([patch("a", {"state": "running", "spec": "x" * 1000, "proplet": "p"}, "state", "proplet")])
@@ -82,15 +83,15 @@ def test_a_patch_writes_the_changed_fields_only(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("first", "then"),
     [
-        ([Op("tasks", "a", {"x": 1, "y": 2})], [patch("a", {"x": 1}, "y")]),
+        ([Put("tasks", "a", {"x": 1, "y": 2})], [patch("a", {"x": 1}, "y")]),
         ([], [patch("a", {"x": 1, "y": 2}, "x")]),
-        ([Op("tasks", "a", {"x": 1})], [Op("tasks", "a", None), patch("a", {"x": 5, "y": 6}, "y")]),
-        ([Op("tasks", "a", {"x": 1})], [patch("a", {"x": 2}, "x"), patch("a", {"x": 2, "y": 3}, "y")]),
-        ([], [Op("tasks", "a", {"x": 1}), patch("a", {"x": 1, "y": 3}, "y"), Op("tasks", "b", {})]),
+        ([Put("tasks", "a", {"x": 1})], [Put("tasks", "a", None), patch("a", {"x": 5, "y": 6}, "y")]),
+        ([Put("tasks", "a", {"x": 1})], [patch("a", {"x": 2}, "x"), patch("a", {"x": 2, "y": 3}, "y")]),
+        ([], [Put("tasks", "a", {"x": 1}), patch("a", {"x": 1, "y": 3}, "y"), Put("tasks", "b", {})]),
     ],
     ids=["removes a field", "of an unknown document", "of one just deleted", "twice", "of one just created"],
 )
-def test_a_patch_that_would_not_say_all_is_written_whole(directory: Path, first: list[Op], then: list[Op]) -> None:
+def test_a_patch_that_would_not_say_all_is_written_whole(directory: Path, first: list[Put], then: list[Put]) -> None:
     journal = Journal(directory)
     journal.append(first)
     journal.append(then)
@@ -102,18 +103,18 @@ def test_a_patch_that_would_not_say_all_is_written_whole(directory: Path, first:
 def test_documents_keep_their_order_of_creation(directory: Path) -> None:
     journal = Journal(directory, compact_min_bytes=0, compact_ratio=0)
     for id in ("c", "a", "b"):
-        journal.append([Op("t", id, {"n": 0})])
-    journal.append([Op("t", "c", {"n": 1}, frozenset({"n"}))])
+        journal.append([Put("t", id, {"n": 0})])
+    journal.append([Put("t", "c", {"n": 1}, frozenset({"n"}))])
     journal.close()
     assert list(contents(directory)["t"]) == ["c", "a", "b"]
 
 
 def test_a_table_stays_the_same_object(directory: Path) -> None:
     journal = Journal(directory)
-    journal.append([Op("t", "a", {})])
+    journal.append([Put("t", "a", {})])
     table = journal.tables["t"]
-    journal.append([Op("t", "a", None)])
-    journal.append([Op("t", "b", {})])
+    journal.append([Put("t", "a", None)])
+    journal.append([Put("t", "b", {})])
     assert journal.tables["t"] is table
     journal.close()
 
@@ -122,9 +123,9 @@ def test_a_table_stays_the_same_object(directory: Path) -> None:
 def test_what_is_not_json_is_refused_and_changes_nothing(directory: Path, bad: object) -> None:
     journal = Journal(directory)
     with pytest.raises((TypeError, ValueError)):
-        journal.append([Op("t", "good", {"x": 1}), Op("t", "bad", {"x": bad})])
+        journal.append([Put("t", "good", {"x": 1}), Put("t", "bad", {"x": bad})])
     assert journal.tables == {} and journal.lsn == 0
-    journal.append([Op("t", "a", {})])
+    journal.append([Put("t", "a", {})])
     journal.close()
     assert contents(directory) == {"t": {"a": {}}}
 
@@ -137,14 +138,14 @@ def test_values_survive_exactly(directory: Path) -> None:
         "nested": {"": [[], {}, None, True, False]},
     }
     journal = Journal(directory)
-    journal.append([Op("t\n", "ä", document)])
+    journal.append([Put("t\n", "ä", document)])
     journal.close()
     assert repr(contents(directory)) == repr({"t\n": {"ä": document}})
 
 
 def test_the_file_is_lines_that_people_can_read(directory: Path) -> None:
     journal = Journal(directory)
-    journal.append([Op("tasks", "a", {"n": 1}), Op("tasks", "b", None)])
+    journal.append([Put("tasks", "a", {"n": 1}), Put("tasks", "b", None)])
     journal.close()
     text = (directory / "journal-00000000.jsonl").read_text().rstrip("\0")
     header, record = (json.loads(line[18:]) for line in text.splitlines())
@@ -155,7 +156,7 @@ def test_the_file_is_lines_that_people_can_read(directory: Path) -> None:
 def test_compaction_leaves_one_snapshot_and_one_journal(directory: Path) -> None:
     journal = Journal(directory, compact_min_bytes=2000, compact_ratio=0.5)
     for n in range(200):
-        journal.append([Op("t", str(n % 20), {"n": n, "text": "x" * 50})])
+        journal.append([Put("t", str(n % 20), {"n": n, "text": "x" * 50})])
         journal.flush()
     journal.close()
     names = sorted(path.name.partition("-")[0] for path in directory.iterdir())
@@ -171,7 +172,7 @@ def test_no_descriptor_is_left_open(directory: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     journal = Journal(directory, compact_min_bytes=0, compact_ratio=0)
     for n in range(9):
-        journal.append([Op("t", str(n), {})])
+        journal.append([Put("t", str(n), {})])
         journal.flush()
         if journal._compaction:
             journal._compaction.join()
@@ -190,7 +191,7 @@ def test_a_snapshot_that_a_crash_left_unfinished_is_removed(directory: Path) -> 
 
 def test_no_other_user_can_read_it(directory: Path) -> None:
     journal = Journal(directory / "deep", compact_min_bytes=0, compact_ratio=0)
-    journal.append([Op("t", "a", {})])
+    journal.append([Put("t", "a", {})])
     journal.flush()
     journal.close()
     for path in (directory, directory / "deep", *(directory / "deep").iterdir()):
@@ -211,11 +212,11 @@ def test_a_directory_has_one_owner(directory: Path) -> None:
 
 def test_close_can_be_called_twice_and_ends_writing(directory: Path) -> None:
     journal = Journal(directory)
-    journal.append([Op("t", "a", {})])
+    journal.append([Put("t", "a", {})])
     journal.close()
     journal.close()
     with pytest.raises(StoreFailed) as caught:
-        journal.append([Op("t", "b", {})])
+        journal.append([Put("t", "b", {})])
     assert caught.value.code == "store_closed"
     with pytest.raises(StoreFailed):
         journal.flush()

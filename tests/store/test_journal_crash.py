@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from hub.store.journal import Journal, Op, StoreDamaged
+from hub.core.model import Put
+from hub.store.journal import Journal, StoreDamaged
 
 STEPS = [(os, "open"), (os, "pwrite"), (os, "fdatasync"), (os, "fsync"), (os, "ftruncate"), (os, "close")]
 STEPS += [(Path, "rename"), (Path, "unlink")]
@@ -57,7 +58,7 @@ def test_a_crash_while_writing_and_compacting(directory: Path, camera: Camera) -
         camera.durable = lambda: journal.durable
         for n in range(12):
             document = {"n": n, "text": "x" * 80}
-            journal.append([Op("t", str(n % 5), document), Op("twin", str(n % 5), document)])
+            journal.append([Put("t", str(n % 5), document), Put("twin", str(n % 5), document)])
             states.append({name: dict(table) for name, table in journal.tables.items()})
             if n % 2:
                 journal.flush()
@@ -72,7 +73,7 @@ def test_a_crash_while_writing_and_compacting(directory: Path, camera: Camera) -
         journal = Journal(picture)
         assert journal.lsn >= acknowledged
         assert journal.tables == states[journal.lsn]
-        journal.append([Op("t", "more", {})])
+        journal.append([Put("t", "more", {})])
         journal.close()
         reopened = Journal(picture)
         assert "more" in reopened.tables["t"]
@@ -81,16 +82,16 @@ def test_a_crash_while_writing_and_compacting(directory: Path, camera: Camera) -
 
 def test_a_crash_while_repairing_a_torn_tail(directory: Path, camera: Camera) -> None:
     journal = Journal(directory)
-    journal.append([Op("t", "a", {})])
+    journal.append([Put("t", "a", {})])
     journal.flush()
-    journal.append([Op("t", "b", {"text": "x" * 2000})])
+    journal.append([Put("t", "b", {"text": "x" * 2000})])
     journal.close()
     path = directory / "journal-00000000.jsonl"
     path.write_bytes(path.read_bytes().rstrip(b"\0")[:-700] + bytes(1000))
 
     def work() -> None:
         journal = Journal(directory)
-        journal.append([Op("t", "c", {})])
+        journal.append([Put("t", "c", {})])
         journal.close()
 
     for picture, _ in film(camera, work):
@@ -102,7 +103,7 @@ def test_a_crash_while_repairing_a_torn_tail(directory: Path, camera: Camera) ->
 def test_a_crash_while_recovering_means_to_recover_again(directory: Path, camera: Camera) -> None:
     journal = Journal(directory)
     for n in range(4):
-        journal.append([Op("t", str(n), {})])
+        journal.append([Put("t", str(n), {})])
         journal.flush()
     journal.close()
     path = directory / "journal-00000000.jsonl"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hub.store.journal import Journal, Op, StoreDamaged
+from hub.core.model import Put
+from hub.store.journal import Journal, StoreDamaged
 from hub.store.records import Tables, frame
 from shared.errors import Damaged
 
@@ -28,10 +29,10 @@ def write_small_store(directory: Path, **options: float) -> list[Tables]:
     journal = Journal(directory, **options)
     states: list[Tables] = [{}]
     for ops in (
-        [Op("t", "a", {"s": "x @ü", "n": 1}), Op("t", "b", {})],
-        [Op("t", "a", {"s": "x @ü", "n": 3}, frozenset({"n"}))],
-        [Op("t", "b", None)],
-        [Op("u", "c", {})],
+        [Put("t", "a", {"s": "x @ü", "n": 1}), Put("t", "b", {})],
+        [Put("t", "a", {"s": "x @ü", "n": 3}, frozenset({"n"}))],
+        [Put("t", "b", None)],
+        [Put("u", "c", {})],
     ):
         journal.append(ops)
         journal.flush()
@@ -66,7 +67,7 @@ def test_a_journal_goes_on_after_a_torn_tail(directory: Path) -> None:
     for cut in range(len(whole) - 30, len(whole)):
         path.write_bytes(whole[:cut] + ZEROS)
         journal = Journal(directory)
-        journal.append([Op("new", "n", {"n": cut})])
+        journal.append([Put("new", "n", {"n": cut})])
         journal.flush()
         journal.close()
         expected = states[-1] if cut == len(whole) - 1 else states[-2]
@@ -75,11 +76,11 @@ def test_a_journal_goes_on_after_a_torn_tail(directory: Path) -> None:
 
 def test_whatever_sectors_of_an_unacknowledged_write_are_missing_the_rest_is_there(directory: Path) -> None:
     journal = Journal(directory)
-    journal.append([Op("t", "acknowledged", {})])
+    journal.append([Put("t", "acknowledged", {})])
     journal.flush()
     start = journal._file.used
     for n in range(9):
-        journal.append([Op("t", str(n), {"text": "x" * (100 * n)})])
+        journal.append([Put("t", str(n), {"text": "x" * (100 * n)})])
     journal.flush()
     journal.close()
     path = journal_file(directory)
@@ -148,7 +149,7 @@ def test_damage_is_refused_with_the_place_and_the_remedy(directory: Path) -> Non
 def test_a_hole_before_what_was_acknowledged_later_is_damage_and_no_torn_tail(directory: Path) -> None:
     journal = Journal(directory)
     for n in range(20):
-        journal.append([Op("t", str(n), {"text": "x" * 100})])
+        journal.append([Put("t", str(n), {"text": "x" * 100})])
         journal.flush()
     journal.close()
     path = journal_file(directory)
@@ -162,7 +163,7 @@ def test_a_hole_before_what_was_acknowledged_later_is_damage_and_no_torn_tail(di
 def test_a_hole_in_the_header_is_damage_when_a_record_is_there(directory: Path) -> None:
     journal = Journal(directory)
     for n in range(3):
-        journal.append([Op("t", str(n), {"text": "x" * 400})])
+        journal.append([Put("t", str(n), {"text": "x" * 400})])
     journal.close()
     path = journal_file(directory)
     path.write_bytes(bytes(512) + path.read_bytes()[512:])
@@ -221,7 +222,7 @@ def test_recover_keeps_everything_before_the_damage(directory: Path) -> None:
     assert journal.tables == states[2]
     assert journal.recovered == [path.name + ".damaged"]
     assert (directory / journal.recovered[0]).read_bytes() == data
-    journal.append([Op("t", "after", {})])
+    journal.append([Put("t", "after", {})])
     journal.close()
     assert contents(directory) == {"t": {**states[2]["t"], "after": {}}}
     assert (directory / journal.recovered[0]).exists()
@@ -249,11 +250,11 @@ def _no_rename(self: Path, target: Path) -> Path:
 @pytest.mark.parametrize("lost", ["motet-snapshot", '"kept"', '"lost"', "documents"])
 def test_recover_takes_what_can_be_read_of_a_damaged_snapshot(directory: Path, lost: str) -> None:
     journal = Journal(directory, compact_min_bytes=100, compact_ratio=0)
-    journal.append([Op("t", "kept", {"n": 1}), Op("t", "lost", {"n": 1, "m": 1})])
+    journal.append([Put("t", "kept", {"n": 1}), Put("t", "lost", {"n": 1, "m": 1})])
     journal.flush()
     journal.flush()
     journal._compaction.join()
-    journal.append([Op("t", "lost", {"n": 2, "m": 1}, frozenset({"n"})), Op("t", "new", {})])
+    journal.append([Put("t", "lost", {"n": 2, "m": 1}, frozenset({"n"})), Put("t", "new", {})])
     journal.close()
     (path,) = directory.glob("snapshot-*")
     path.write_bytes(path.read_bytes().replace(lost.encode(), lost.upper().encode()))

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 import hub.store.journal
-from hub.store.journal import Journal, Op, StoreFailed
+from hub.core.model import Put
+from hub.store.journal import Journal, StoreFailed
 from shared.errors import Unavailable
 
 EVERY_FLUSH_COMPACTS = {"compact_min_bytes": 0, "compact_ratio": 0}
 
 
 def put(journal: Journal, id: str, size: int = 20) -> None:
-    journal.append([Op("t", id, {"text": id * size}), Op("twin", id, {"text": id * size})])
+    journal.append([Put("t", id, {"text": id * size}), Put("twin", id, {"text": id * size})])
     journal.flush()
 
 
@@ -82,7 +83,7 @@ def test_after_a_failed_fsync_nothing_is_tried_again(directory: Path, disk) -> N
         put(journal, "b")
     disk.repair()
     size = (directory / "journal-00000000.jsonl").read_bytes().rstrip(b"\0")
-    for attempt in (lambda: journal.append([Op("t", "c", {})]), journal.flush):
+    for attempt in (lambda: journal.append([Put("t", "c", {})]), journal.flush):
         with pytest.raises(StoreFailed) as caught:
             attempt()
         assert caught.value.code == "store_failed"
@@ -133,7 +134,7 @@ def test_a_snapshot_is_never_begun_for_what_could_not_be_journalled(directory: P
     def fail(fd: int, data: bytes, offset: int) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    journal.append([Op("t", "a", {})])
+    journal.append([Put("t", "a", {})])
     disk.pwrite = fail
     with pytest.raises(StoreFailed):
         journal.flush()
@@ -241,7 +242,7 @@ def test_without_a_thread_for_the_snapshot_the_journal_goes_on(
 
 def test_close_tells_of_changes_that_it_could_not_write(directory: Path, disk) -> None:
     journal = Journal(directory)
-    journal.append([Op("t", "a", {})])
+    journal.append([Put("t", "a", {})])
 
     def fail(fd: int) -> None:
         raise OSError(errno.EIO, "Input/output error")

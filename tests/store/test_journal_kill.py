@@ -13,13 +13,14 @@ KILLS = 10
 CHILD = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from hub.store.journal import Journal, Op
+from hub.core.model import Put
+from hub.store.journal import Journal
 
 def append():
     n = journal.lsn + 1
     document = {"n": n, "text": "x" * (n % 300)}
-    last = Op("last", str(n % 50), document, frozenset(("n", "text")))
-    journal.append([Op("new", str(n), document), Op("new", str(n - 200), None), last])
+    last = Put("last", str(n % 50), document, frozenset(("n", "text")))
+    journal.append([Put("new", str(n), document), Put("new", str(n - 200), None), last])
 
 journal = Journal(sys.argv[1], compact_min_bytes=20_000, compact_ratio=0.0)
 pool = ThreadPoolExecutor(1)

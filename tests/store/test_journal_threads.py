@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hub.store.journal import Journal, Op
+from hub.core.model import Put
+from hub.store.journal import Journal
 from hub.store.records import lines
 
 WAIT_S = 10
@@ -30,7 +31,7 @@ def gate() -> Gate:
 
 def test_append_does_not_wait_for_a_flush(directory: Path, disk, gate: Gate) -> None:
     journal = Journal(directory)
-    journal.append([Op("t", "before", {})])
+    journal.append([Put("t", "before", {})])
 
     def slow_sync(fd: int) -> None:
         gate.stop_here()
@@ -41,7 +42,7 @@ def test_append_does_not_wait_for_a_flush(directory: Path, disk, gate: Gate) -> 
         flushing = pool.submit(journal.flush)
         assert gate.reached.wait(WAIT_S)
         for n in range(1000):
-            journal.append([Op("t", str(n), {"n": n})])
+            journal.append([Put("t", str(n), {"n": n})])
         assert journal.durable == 0 and not flushing.done()
         gate.opened.set()
         # A flush promises what was appended when it began, not what came meanwhile.
@@ -62,11 +63,11 @@ def test_append_and_flush_do_not_wait_for_a_snapshot(directory: Path, disk, gate
         disk.real_fdatasync(fd)
 
     disk.fdatasync = slow_snapshot
-    journal.append([Op("t", "before", {})])
+    journal.append([Put("t", "before", {})])
     journal.flush()
     assert gate.reached.wait(WAIT_S)
     for n in range(100):
-        assert journal.flush() == journal.append([Op("t", str(n), {})]) - 1
+        assert journal.flush() == journal.append([Put("t", str(n), {})]) - 1
     journal.flush()
     assert not list(directory.glob("snapshot-*.jsonl"))
     gate.opened.set()
@@ -84,12 +85,12 @@ def test_a_snapshot_holds_what_was_journalled_before_it_and_nothing_newer(direct
             gate.stop_here()
         disk.real_fdatasync(fd)
 
-    journal.append([Op("t", "a", {"n": 1}), Op("u", "a", {"n": 1})])
+    journal.append([Put("t", "a", {"n": 1}), Put("u", "a", {"n": 1})])
     disk.fdatasync = slow_sync
     with ThreadPoolExecutor() as pool:
         flushing = pool.submit(journal.flush)
         assert gate.reached.wait(WAIT_S)
-        journal.append([Op("t", "a", {"n": 2}, frozenset({"n"})), Op("u", "a", None), Op("u", "b", {})])
+        journal.append([Put("t", "a", {"n": 2}, frozenset({"n"})), Put("u", "a", None), Put("u", "b", {})])
         gate.opened.set()
         assert flushing.result() == 1
     journal._compaction.join()
@@ -114,7 +115,7 @@ def test_everything_at_once(directory: Path) -> None:
             old = journal.tables.get("left", {}).get(id, {"text": "x" * 40})
             document = {**old, "n": n}
             changes = frozenset({"n"})
-            journal.append([Op("left", id, document, changes), Op("right", id, document, changes)])
+            journal.append([Put("left", id, document, changes), Put("right", id, document, changes)])
             if n % 100 == 0:
                 journal.flush()
 
