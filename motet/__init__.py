@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from motet.api import WaitTimeout
     from motet.client import AsyncClient, Client
     from motet.errors import (
         CheckpointError,
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
         TaskCancelledError,
         TaskError,
         TaskTimeoutError,
+        WaitTimeout,
     )
     from motet.pipelines import pipeline, task
     from motet.results import NodeResult, NodeStatus, RunResult
@@ -53,7 +53,6 @@ __all__ = [
 ]
 
 _HOMES = {
-    "motet.api": ("WaitTimeout",),
     "motet.client": ("AsyncClient", "Client"),
     "motet.errors": (
         "CheckpointError",
@@ -63,6 +62,7 @@ _HOMES = {
         "TaskCancelledError",
         "TaskError",
         "TaskTimeoutError",
+        "WaitTimeout",
     ),
     "motet.pipelines": ("pipeline", "task"),
     "motet.results": ("NodeResult", "NodeStatus", "RunResult"),

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from motet.results import moment
+
 Document = dict[str, Any]
 
 _HEAD = ("task", "proplet", "state", "result", "start ms", "took ms")
-_NEVER = "0001-01-01T00:00:00Z"
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
@@ -30,7 +31,7 @@ class Progress:
 
     def update(self, task: Document) -> None:
         """Shows a task as it stands now; one that is older than what is shown, or looks the same, is not shown."""
-        as_of = _moment(task["updated_at"]) or _EARLIEST
+        as_of = moment(task["updated_at"]) or _EARLIEST
         if as_of < self._as_of.get(task["id"], _EARLIEST):
             return
         self._as_of[task["id"]] = as_of
@@ -54,7 +55,7 @@ class Progress:
 
 def table(tasks: list[Document]) -> str:
     """Task, proplet, state, result, milliseconds from the first start to its own, milliseconds it took."""
-    starts = [moment for task in tasks if (moment := _moment(task["start_time"]))]
+    starts = [start for task in tasks if (start := moment(task["start_time"]))]
     first = min(starts, default=None)
     rows = [_HEAD, *(_row(task, first) for task in tasks)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
@@ -74,7 +75,7 @@ def _progress_line(task: Document) -> str:
 
 
 def _row(task: Document, first: datetime | None) -> tuple[str, ...]:
-    start, finish = _moment(task["start_time"]), _moment(task["finish_time"])
+    start, finish = moment(task["start_time"]), moment(task["finish_time"])
     return (
         task["id"],
         task.get("proplet_id", "-"),
@@ -90,10 +91,6 @@ def _table_line(row: tuple[str, ...], widths: list[int]) -> str:
     words = [cell.ljust(width) for cell, width in zip(row[:4], widths[:4], strict=True)]
     numbers = [cell.rjust(width) for cell, width in zip(row[4:], widths[4:], strict=True)]
     return "  " + "  ".join(words + numbers).rstrip()
-
-
-def _moment(text: str) -> datetime | None:
-    return None if text == _NEVER else datetime.fromisoformat(text).astimezone(UTC)
 
 
 def _milliseconds(start: datetime | None, end: datetime | None) -> str:

@@ -1,17 +1,20 @@
 """The client: what it sends, what it makes of answers and errors, and streams that break."""
 
+import asyncio
 import base64
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
 import pytest
 
-from motet import client as module
+from motet.calls import Call
 from motet.client import Client, WaitTimeout
+from motet.port import BlockingPort
 from motet.sse import EventParser
 from shared.errors import BadRequest, Conflict, MotetError, NotFound, TooLarge, TooMany, Unavailable
 
@@ -61,6 +64,24 @@ class Recorder:
         (lambda c: c.job("j"), "GET /jobs/j", None),
         (lambda c: c.proplets(status="active"), "GET /proplets?status=active", None),
         (lambda c: c.health(), "GET /health", None),
+        (lambda c: c.update_task("t", file=b"x", cost=2), "PUT /tasks/t", {"file": "eA==", "cost": 2}),
+        (lambda c: c.delete_task("t"), "DELETE /tasks/t", None),
+        (lambda c: c.delete_workflow("w"), "DELETE /workflows/w", None),
+        (lambda c: c.workflows(limit=1), "GET /workflows?limit=1", None),
+        (lambda c: c.stop_workflow("w", running="finish"), "POST /workflows/w/stop", {"running": "finish"}),
+        (lambda c: c.stop_job("j"), "POST /jobs/j/stop", None),
+        (lambda c: c.retry_task("t"), "POST /tasks/t/retry", None),
+        (lambda c: c.retry_workflow("w", **{"from": "all"}), "POST /workflows/w/retry", {"from": "all"}),
+        (lambda c: c.copy_task("t", children=True), "POST /tasks/t/copy", {"children": True}),
+        (lambda c: c.copy_workflow("w", link=["a"]), "POST /workflows/w/copy", {"link": ["a"]}),
+        (lambda c: c.link_task("t", user_id="u"), "POST /tasks/t/link", {"user_id": "u"}),
+        (lambda c: c.link_workflow("w"), "POST /workflows/w/link", None),
+        (lambda c: c.archive_task("t"), "POST /tasks/t/archive", None),
+        (lambda c: c.archive_workflow("w"), "POST /workflows/w/archive", None),
+        (lambda c: c.plan("w"), "GET /workflows/w/plan", None),
+        (lambda c: c.plan("w", workers=2), "GET /workflows/w/plan?workers=2", None),
+        (lambda c: c.trace("w", "chrome"), "GET /workflows/w/trace?format=chrome", None),
+        (lambda c: c.graph("w", "dot"), "GET /workflows/w/graph?format=dot", None),
     ],
 )
 def test_requests(call: Callable[[Client], Any], line: str, body: dict[str, Any] | None) -> None:
@@ -90,6 +111,19 @@ def test_upload_is_multipart() -> None:
     assert (request.method, request.url.path) == ("PUT", "/tasks/t/upload")
     assert b'name="file"; filename="module.wasm"' in request.content
     assert b"\0asm" in request.content
+
+
+def test_cron_preview() -> None:
+    recorder = Recorder({"times": ["2026-01-01T09:00:00Z"]})
+    client = client_of(recorder)
+    assert client.cron_preview("0 9 * * *", "Europe/Riga", from_="2026-01-01", count=1) == ["2026-01-01T09:00:00Z"]
+    [request] = recorder.requests
+    assert dict(request.url.params) == {
+        "schedule": "0 9 * * *",
+        "timezone": "Europe/Riga",
+        "from": "2026-01-01",
+        "count": "1",
+    }
 
 
 @pytest.mark.parametrize(("document", "text"), [({"results": "30\n"}, "30\n"), ({"results": None}, ""), ({}, "")])
@@ -221,7 +255,7 @@ class Streams:
 @pytest.fixture
 def no_sleep(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
-    monkeypatch.setattr(module.time, "sleep", slept.append)
+    monkeypatch.setattr(time, "sleep", slept.append)
     return slept
 
 
@@ -249,8 +283,8 @@ def test_a_broken_stream_goes_on_behind_the_last_event(no_sleep: list[float]) ->
 
 def test_a_hub_that_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(module.time, "sleep", lambda s: now.__setitem__(0, now[0] + s))
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda s: now.__setitem__(0, now[0] + s))
     first = Streams([event(1, "task", "a")])
 
     def hub(request: httpx2.Request) -> httpx2.Response:
@@ -375,3 +409,44 @@ def test_a_module_travels_whole() -> None:
     every_byte = bytes(range(256))
     client_of(recorder).create_task("t", file=every_byte)
     assert base64.b64decode(json.loads(recorder.requests[0].content)["file"]) == every_byte
+
+
+# -- a way of one's own
+
+
+class Memory(BlockingPort):
+    """A hub in a dict, without HTTP."""
+
+    url = "memory"
+
+    async def send(self, call: Call) -> Any:
+        return {"asked": f"{call.method} {call.path}"}
+
+    @asynccontextmanager
+    async def stream(self, call: Call, last_id: str, silence_s: float) -> AsyncIterator[AsyncIterator[bytes]]:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield event(1, "task", {"state": 3})
+            yield event(2, "done", {"state": 3})
+
+        yield pieces()
+
+    async def close(self) -> None:
+        self.url = "closed"
+
+
+def test_a_port_of_ones_own_needs_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "httpx2", None)
+    port = Memory()
+    with Client(transport=port) as client:
+        assert client.task("t") == {"asked": "GET /tasks/t"}
+        assert [item["event"] for item in client.events(task_id="t")] == ["task", "done"]
+    assert port.url == "closed"
+
+
+def test_a_blocking_port_must_not_suspend() -> None:
+    class Wrong(Memory):
+        async def send(self, call: Call) -> Any:
+            await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="must not suspend"):
+        Client(transport=Wrong()).health()
