@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hub.core.cron import Cron
 from shared.errors import BadRequest
+from tests.effort import SOAK, effort
 
 START = datetime(2026, 2, 27, 10, 7, 30, tzinfo=UTC)  # a Friday
 
@@ -106,7 +107,7 @@ def hours():
     return st.one_of(st.just("*"), st.sampled_from(["*/2", "*/3", "0-4", "1,2,3", "1-3"]), st.integers(0, 5).map(str))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=effort(1500), deadline=None, derandomize=not SOAK)
 @given(minutes(), hours(), st.sampled_from([(zone, day) for zone, days in ZONES.items() for day in days]))
 def test_around_a_change_of_clocks_it_agrees_with_cronsim(minute, hour, place):
     zone, (month, day) = place
@@ -118,16 +119,53 @@ def test_around_a_change_of_clocks_it_agrees_with_cronsim(minute, hour, place):
         assert wall == expected.timestamp(), (expression, zone, expected)
 
 
-def test_lord_howe_where_cronsim_errs_a_fixed_time_is_due_once_a_day_all_the_year():
-    """Its clocks move by half an hour. Held against a walk through every minute of the change days."""
-    zone = ZoneInfo("Australia/Lord_Howe")
-    cron = Cron("45 1 * * *", "Australia/Lord_Howe")
-    for month, day in ((4, 5), (10, 4)):
-        begin = datetime(2026, month, day, tzinfo=zone).timestamp()
-        due, wall = [], begin - 1
-        while (wall := cron.after(wall)) < begin + 86_400:
-            due.append(datetime.fromtimestamp(wall, zone))
-        assert [(moment.hour, moment.minute, moment.fold) for moment in due] == [(1, 45, 0)]
+LORD_HOWE = ZoneInfo("Australia/Lord_Howe")
+
+
+def brute_force(expression: str, begin: float, end: float) -> list[float]:
+    """Debian's rules by a walk through every minute of Lord Howe, whose clocks move by half an hour.
+
+    With * in minute or hour an expression is due at every minute that the clock shows so. A fixed time is due at the
+    first minute that shows it, and one that the clock skips at the first minute after the gap.
+    """
+    minutes, hours = expression.split()[:2]
+    listed = [set(range(60)) if text == "*" else {int(one) for one in text.split(",")} for text in (minutes, hours)]
+    due, seen = set(), set()
+    before = datetime.fromtimestamp(begin - 60, LORD_HOWE)
+    for second in range(int(begin), int(end), 60):
+        shown = datetime.fromtimestamp(second, LORD_HOWE)
+        names_it = shown.minute in listed[0] and shown.hour in listed[1]
+        if "*" in (minutes, hours):
+            if names_it:
+                due.add(float(second))
+        else:
+            wall = shown.replace(tzinfo=None, fold=0)
+            skipped = before.replace(tzinfo=None, fold=0) + timedelta(minutes=1)
+            while skipped < wall:
+                if skipped.minute in listed[0] and skipped.hour in listed[1]:
+                    due.add(float(second))
+                skipped += timedelta(minutes=1)
+            if names_it and (wall.date(), wall.time()) not in seen:
+                due.add(float(second))
+                seen.add((wall.date(), wall.time()))
+        before = shown
+    return sorted(due)
+
+
+@settings(max_examples=effort(600), deadline=None, derandomize=not SOAK)
+@given(
+    st.one_of(st.just("*"), st.sampled_from(["0", "15", "30", "45", "0,30", "10,50"])),
+    st.one_of(st.just("*"), st.sampled_from(["0", "1", "2", "3", "1,2"])),
+    st.sampled_from([(4, 4), (10, 3), (6, 1)]),
+)
+def test_at_lord_howe_where_cronsim_errs_it_agrees_with_a_walk_through_every_minute(minute, hour, day):
+    begin = datetime(2026, *day, 12, tzinfo=LORD_HOWE).timestamp()
+    expression = f"{minute} {hour} * * *"
+    cron, wall, found = Cron(expression, "Australia/Lord_Howe"), begin - 1, []
+    while (wall := cron.after(wall)) is not None and wall < begin + 1.5 * 86_400:
+        found.append(wall)
+    expected = brute_force(expression, begin, begin + 1.5 * 86_400)
+    assert found == expected, [datetime.fromtimestamp(one, LORD_HOWE) for one in set(found) ^ set(expected)]
 
 
 def test_a_fixed_time_in_the_gap_is_due_just_after_it():

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hub.core import commands
 from shared import states
 from tests.core.play import Play, spec
+from tests.effort import SOAK, effort
 
 RUN_IF = st.sampled_from([None, "success", "failure", "always"])
 RULE = st.sampled_from([None, "skip", "fail", "run-anyway"])
@@ -44,7 +45,7 @@ def specs(graph):
     ]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=effort(3000), deadline=None, derandomize=not SOAK)
 @given(graphs(), st.randoms(use_true_random=False), st.integers(0, 2))
 def test_every_graph_ends_as_the_truth_table_says_through_losses_and_restarts(graph, random, trouble):
     play = Play()
@@ -75,7 +76,7 @@ def on(play: Play, device: str) -> list[tuple[str, int]]:
     return [(task.id, task.attempt) for task in play.engine.world.proplets[device].running.values()]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=effort(1500), deadline=None, derandomize=not SOAK)
 @given(graphs(), st.randoms(use_true_random=False))
 def test_stops_leave_nothing_in_limbo_and_a_start_goes_on_to_the_end(graph, random):
     play = Play()

@@ -1,0 +1,80 @@
+"""The tables of the documentation that are made from the code; `python -m tests.docs.tables` writes them anew."""
+
+import re
+from collections.abc import Callable
+from itertools import combinations_with_replacement
+from typing import Any
+
+from hub.core import conditions
+from shared import messages, states
+from shared.errors import FAILURES
+from tests.e2e.world import ROOT
+
+DOCS = ROOT / "docs"
+_ENDS = (states.COMPLETED, states.FAILED, states.SKIPPED)
+_WORDS = {conditions.RUN: "runs", conditions.SKIP: "Skipped", conditions.FAIL: "Failed"}
+_KINDS = {
+    messages._STR: "text", messages._INT: "integer", messages._BOOL: "true or false", messages._NUM: "number",
+    messages._DICT: "object", messages._LIST: "list", messages._PAIRS: "[[task, attempt], …]",
+    messages._ANY: "any JSON", messages._HASH: "sha256 in hex",
+}  # fmt: skip
+
+
+def truth_table() -> str:
+    """run_if and on_dep_failure over every mixture of ends of two required dependencies, which stand for any number."""
+    mixtures = [
+        *([one] for one in _ENDS),
+        *([a, b] for a, b in combinations_with_replacement(_ENDS, 2) if a != b),
+        list(_ENDS),
+    ]
+    heads = [" and ".join(states.NAMES[end] for end in ends) for ends in mixtures]
+    rows = ["| run_if | on_dep_failure | " + " | ".join(heads) + " |", "|---|---|" + "---|" * len(heads)]
+    for run_if in conditions.RUN_IF:
+        rules = conditions.ON_DEP_FAILURE if run_if == conditions.SUCCESS else ("any",)
+        for rule in rules:
+            ends = (conditions.decide(run_if, rule, [(end, True) for end in mixture]) for mixture in mixtures)
+            rows.append(f"| `{run_if}` | {rule} | " + " | ".join(_WORDS[verdict] for verdict in ends) + " |")
+    return "\n".join(rows)
+
+
+def codes() -> str:
+    rows = ["| code | category | tried again |", "|---|---|---|"]
+    return "\n".join(rows + [f"| `{code}` | {kind} | {'yes' if again else 'no'} |"
+                             for code, (kind, again) in FAILURES.items()])  # fmt: skip
+
+
+def fields(table: dict[str, Any]) -> str:
+    rows = ["| message | field | what | at most |", "|---|---|---|---|"]
+    for kind, known in table.items():
+        for name, what, required, most in known or [("", 0, True, 0)]:
+            shown = f"`{name}`" if required else f"*{name}*"
+            counted = what in (messages._STR, messages._INT, messages._LIST, messages._PAIRS)
+            limit = {1 << 53: "2^53"}.get(most, f"{most:,}") if counted else ""
+            rows.append(f"| `{kind}` | {shown if name else ''} | {_KINDS.get(what, 'nothing')} | {limit} |")
+    return "\n".join(rows)
+
+
+# marker: (page, what stands between <!-- marker --> and <!-- /marker -->)
+TABLES: dict[str, tuple[str, Callable[[], str]]] = {
+    "truth table": ("workflows.md", truth_table),
+    "codes": ("failure.md", codes),
+    "up": ("protocol.md", lambda: fields(messages.UP)),
+    "down": ("protocol.md", lambda: fields(messages.DOWN)),
+}
+
+
+def with_table(text: str, marker: str, table: str) -> str:
+    """The page with the table where its markers are."""
+    pattern = re.compile(rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)", re.DOTALL)
+    assert len(pattern.findall(text)) == 1, marker
+    return pattern.sub(lambda match: f"{match[1]}\n{table}\n\n{match[2]}", text)
+
+
+def write() -> None:
+    for marker, (page, table) in TABLES.items():
+        path = DOCS / page
+        path.write_text(with_table(path.read_text(), marker, table()))
+
+
+if __name__ == "__main__":
+    write()
