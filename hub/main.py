@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import uvicorn
 
+from hub.api import guard
 from hub.api.app import build
 from hub.api.events import Feed
 from hub.core.engine import Engine
@@ -83,7 +84,8 @@ class Hub:
             raise
         host, port = listener.getsockname()[:2]
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        self._server = _Server(build(self.runtime, self.feed, str(uuid4())))
+        names = guard.LOOPBACK | {self.settings.host} if is_loopback(self.settings.host) else None
+        self._server = _Server(build(self.runtime, self.feed, str(uuid4()), names))
         self._serving = asyncio.create_task(self._server.serve([listener]))
         await self._server.ready.wait()
         # What lives now lives as long as the hub: the collector need not look at it again and again.
@@ -140,13 +142,16 @@ def _listen(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=1024)
 
 
+def is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def check_host(host: str, insecure: bool) -> str | None:
     """Why the hub must not listen there, None when it may."""
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if loopback or insecure:
+    if insecure or is_loopback(host):
         return None
     return (
         f"{host} can be reached from other machines, and this version knows no credentials: "

@@ -68,6 +68,10 @@ class BadRequest(MotetError):
     code = "bad_request"
 
 
+class Forbidden(MotetError):
+    code = "forbidden"
+
+
 class NotFound(MotetError):
     code = "not_found"
 

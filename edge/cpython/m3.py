@@ -100,9 +100,12 @@ class Instance:
     def find(self, name: str) -> "Function | None":
         handle = _POINTER()
         error = self._api.m3_FindFunction(ctypes.byref(handle), self.runtime, name.encode())
-        if error and ctypes.string_at(error) == b"function lookup failed":
-            return None
-        self.check(error)
+        if error:
+            # Read also where it is no error: wasm3 would give this detail with the next one, whatever that is.
+            text = self.text(error)
+            if text.startswith("function lookup failed"):
+                return None
+            raise RuntimeError(text)
         return Function(self, self._api, handle)
 
     def close(self) -> None:

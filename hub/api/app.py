@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub.api import events, groups, health, looking, modules, problems, proplets, runs, tasks
+from hub.api import events, groups, guard, health, looking, modules, problems, proplets, runs, tasks
 from hub.api.answers import Endpoint
 from hub.api.bodies import MAX_BODY
 from hub.api.modules import MAX_UPLOAD
@@ -61,9 +61,10 @@ ROUTES: dict[str, dict[str, Endpoint]] = {
 }
 
 
-def build(runtime: Runtime, feed: events.Feed, instance_id: str) -> ASGIApp:
+def build(runtime: Runtime, feed: events.Feed, instance_id: str, names: frozenset[str] | None = None) -> ASGIApp:
+    """names: what a request may call the hub in its Host header; None for anything."""
     app = Starlette(
-        routes=[_route(path, endpoints) for path, endpoints in ROUTES.items()],
+        routes=[_route(path, endpoints, names) for path, endpoints in ROUTES.items()],
         exception_handlers={
             MotetError: problems.on_motet_error,
             HTTPException: problems.on_http_error,
@@ -77,13 +78,14 @@ def build(runtime: Runtime, feed: events.Feed, instance_id: str) -> ASGIApp:
     return _without_trailing_slash(app)
 
 
-def _route(path: str, endpoints: dict[str, Endpoint]) -> Route:
+def _route(path: str, endpoints: dict[str, Endpoint], names: frozenset[str] | None) -> Route:
     if "GET" in endpoints:
         endpoints = {**endpoints, "HEAD": endpoints["GET"]}
 
     limit = MAX_UPLOAD if path.endswith("/upload") else MAX_BODY
 
     async def endpoint(request: Request) -> Response:
+        guard.check(request, names)
         return await endpoints[request.method](_limited(request, limit))
 
     return Route(path, endpoint, methods=list(endpoints))

@@ -44,6 +44,8 @@ class TaskIn(msgspec.Struct):
     file: str | None = None
     function: str | None = None
     abi: str | None = None
+    # Names of the function's parameters, for inputs that are an object.
+    params: list[str] | None = None
     cli_args: list[str] | None = None
     inputs: list[int | float | str] | dict[str, Any] | None = None
     env: dict[str, str] | None = None

@@ -74,7 +74,7 @@ def definition(task: TaskIn) -> Doc:
         value = getattr(task, field)
         if value:
             spec[field] = _short(field, value)
-    for field in ("cli_args", "inputs", "env", "daemon", "metadata", "broadcast", "for_each"):
+    for field in ("cli_args", "inputs", "params", "env", "daemon", "metadata", "broadcast", "for_each"):
         value = getattr(task, field)
         if value is not None:
             spec[field] = value

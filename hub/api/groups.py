@@ -32,10 +32,14 @@ async def create_workflow(request: Request) -> Response:
     command = commands.CreateWorkflow(id, body.name or "", specs, _fresh_ids(specs), dry_run, options_of(body),
                                       await idempotency(request, body.idempotency_key))  # fmt: skip
     group, tasks = await runtime.do(command)
-    view = {"workflow_id": id, "name": group.doc["name"], "tasks": [task_view(runtime, task.doc) for task in tasks]}
+    view = {
+        "workflow_id": group.id,
+        "name": group.doc["name"],
+        "tasks": [task_view(runtime, task.doc) for task in tasks],
+    }
     if dry_run:
         return answer({**view, **plan_view(group, tasks)})
-    return answer(view, 201, f"/workflows/{id}")
+    return answer(view, 201, f"/workflows/{group.id}")
 
 
 async def create_job(request: Request) -> Response:
@@ -46,8 +50,9 @@ async def create_job(request: Request) -> Response:
     specs = await _specs(runtime, body.tasks, tasks_of(body), False)
     command = commands.CreateJob(id, body.name or "", mode, specs, _fresh_ids(specs), options_of(body),
                                  await idempotency(request, body.idempotency_key))  # fmt: skip
-    _, tasks = await runtime.do(command)
-    return answer({"job_id": id, "tasks": [task_view(runtime, task.doc) for task in tasks]}, 201, f"/jobs/{id}")
+    group, tasks = await runtime.do(command)
+    view = {"job_id": group.id, "tasks": [task_view(runtime, task.doc) for task in tasks]}
+    return answer(view, 201, f"/jobs/{group.id}")
 
 
 async def _specs(runtime: Runtime, tasks: list[TaskIn], specs: list[Doc], dry_run: bool) -> list[Doc]:

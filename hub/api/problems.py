@@ -7,12 +7,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.errors import BadRequest, Conflict, MotetError, NotFound, TooLarge, TooMany, Unavailable
+from shared.errors import BadRequest, Conflict, Forbidden, MotetError, NotFound, TooLarge, TooMany, Unavailable
 
 log = logging.getLogger("motet.api")
 
 _STATUS: tuple[tuple[type[MotetError], int], ...] = (
     (BadRequest, 400),
+    (Forbidden, 403),
     (NotFound, 404),
     (Conflict, 409),
     (TooLarge, 413),

@@ -76,7 +76,7 @@ def start_fields(world: World, task: Task) -> Doc:
         "module": doc["module"],
         "size": world.modules[doc["module"]]["size_bytes"],
         "name": doc["name"],
-        "inputs": passing.resolve(task),
+        "inputs": passing.arguments(task, world.modules[doc["module"]]),
         "limits": policy.limits(timeout_s),
         **{key: doc[key] for key in _PASSED_ON if key in doc},
     }

@@ -33,7 +33,7 @@ FRESH: Doc = {
     "progress_message": None,
 }
 
-NO_MODULE = "upload one with PUT /tasks/{id}/upload or set image_url"
+NO_MODULE = "upload one with PUT /tasks/{id}/upload"
 
 
 def start(world: World, command: Start) -> None:
@@ -259,7 +259,8 @@ def stop(world: World, command: Stop) -> int:
             raise Conflict(f"task {task.id} has ended already: {states.NAMES[task.state]}", "already_ended")
         return _stop_each(world, [task], command)
     group = world.group(command.kind, command.id)
-    if group.state in states.ENDED:
+    # An interrupted one may have tasks that still wait for their parents: stopping it interrupts them.
+    if group.state in states.ENDED and not group.counts[states.PENDING]:
         raise Conflict(f"{command.kind} {group.id} has ended already: {states.NAMES[group.state]}", "already_ended")
     return _stop_each(world, group.tasks.values(), command)
 

@@ -72,3 +72,35 @@ def replaced(item: Any, parents: dict[str, Task]) -> Any:
         return outputs[int(index)]
     # The whole of a task that returned one value is that value.
     return outputs[0] if field is None and len(outputs) == 1 else outputs
+
+
+_FALLBACKS = ("main", "run", "_start")
+
+
+def arguments(task: Task, module: Doc) -> Any:
+    """The inputs as the device calls the function with them: an object becomes a list by the names of the parameters.
+
+    The names are the task's `params`, or those of the module's name section. Inputs that no names are known for go as
+    they are: another ABI takes objects.
+    """
+    inputs = resolve(task)
+    if not isinstance(inputs, dict) or task.doc.get("abi") not in (None, "auto", "call"):
+        return inputs
+    names = task.doc.get("params") or _parameters(task, module)
+    if names is None:
+        return inputs
+    missing = [name for name in names if name not in inputs]
+    if missing:
+        raise TaskFailure(f"inputs lack the parameter {missing[0]}", "bad_inputs")
+    return [inputs[name] for name in names]
+
+
+def _parameters(task: Task, module: Doc) -> list[str] | None:
+    """The names of the parameters of the function that the device will choose, where they are known."""
+    functions = {one["name"]: one for one in module.get("exports") or () if one["kind"] == "func"}
+    named = task.doc.get("function")
+    choices = [named] if named else [task.doc["name"], *_FALLBACKS]
+    chosen = next((functions[name] for name in choices if name in functions), None)
+    if chosen is None or (chosen["params"] and not chosen.get("param_names")):
+        return None
+    return chosen.get("param_names") or []

@@ -145,7 +145,7 @@ def _queued_due(world: World, id: str) -> None:
     task = world.tasks.get(id)
     if task is not None and task.ticket and task.due <= world.now.mono:
         world.dequeue(task)
-        flow.fail(world, task, "timeout", f"no proplet took it within {task.doc['queue_timeout']:g} s")
+        flow.fail(world, task, "timeout", f"it did not get its turn within {task.doc['queue_timeout']:g} s")
         flow.settle(world, task)
 
 

@@ -29,9 +29,9 @@ FIRINGS_KEPT = 100
 TIMING = ("schedule", "every", "at", "timezone", "is_recurring", "enabled", "start_at", "end_at", "max_runs")
 # What a firing takes over from its template.
 INHERITED = """
-    name kind module image_url function abi cli_args inputs env daemon pinned_to user_id priority timeout metadata
-    retries backoff backoff_base backoff_max backoff_jitter retry_on queue_timeout on_device_lost lost_after idempotent
-    stop_grace_s cost placement resources cache
+    name kind module image_url function abi params cli_args inputs env daemon pinned_to user_id priority timeout
+    metadata retries backoff backoff_base backoff_max backoff_jitter retry_on queue_timeout on_device_lost lost_after
+    idempotent stop_grace_s cost placement resources cache
 """.split()
 _FAN = ["broadcast", "for_each", "max_items"]
 
@@ -96,9 +96,12 @@ def _slot_after(doc: Doc, wall: float) -> float | None:
         return cron(doc["schedule"], doc.get("timezone") or "UTC").after(wall)
     if doc.get("every") is not None:
         anchor, every = doc["anchor"], doc["every"]
-        # Counted from the anchor, not added up: no drift.
-        slot: float = anchor + max(1, math.floor((wall - anchor) / every) + 1) * every
-        return slot if slot > wall else slot + every
+        # Counted from the anchor, not added up: no drift, and each slot has one value however it is reached.
+        count = max(1, math.floor((wall - anchor) / every))
+        while anchor + count * every <= wall:
+            count += 1
+        slot: float = anchor + count * every
+        return slot
     at: float = doc["at"]
     return at if at > wall else None
 

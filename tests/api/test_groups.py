@@ -88,3 +88,24 @@ async def test_a_name_that_is_not_given_is_empty_and_a_mode_that_is_not_given_is
     made = (await stage.call("POST", "/jobs", {"tasks": [TASK]})).json()
     job = (await stage.call("GET", f"/jobs/{made['job_id']}")).json()
     assert (job["name"], job["execution_mode"]) == ("", "parallel")
+
+
+async def test_the_same_request_again_answers_the_group_that_it_made(stage):
+    for path, key in (("/workflows", "workflow_id"), ("/jobs", "job_id")):
+        body = {"tasks": [TASK]}
+        answers = [await stage.call("POST", path, body, headers={"Idempotency-Key": path}) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [201, 201]
+        assert answers[0].json()[key] == answers[1].json()[key]
+        assert answers[0].headers["location"] == answers[1].headers["location"]
+        assert (await stage.call("GET", answers[1].headers["location"])).status_code == 200
+
+
+async def test_an_interrupted_workflow_with_waiting_tasks_can_be_stopped(stage):
+    tasks = [{"id": "a", **TASK}, {"id": "b", "depends_on": ["a"], **TASK}]
+    await stage.call("POST", "/workflows", {"workflow_id": "w", "tasks": tasks})
+    await stage.call("POST", "/workflows/w/start")
+    await stage.call("POST", "/tasks/a/stop")
+    assert (await stage.call("GET", "/workflows/w")).json()["state_name"] == "Interrupted"
+    assert (await stage.call("POST", "/workflows/w/stop")).status_code == 200
+    assert (await stage.call("GET", "/tasks/b")).json()["state_name"] == "Interrupted"
+    assert (await stage.call("POST", "/workflows/w/stop")).status_code == 409

@@ -154,7 +154,7 @@ def brute_force(expression: str, begin: float, end: float) -> list[float]:
 
 @settings(max_examples=effort(600), deadline=None, derandomize=not SOAK)
 @given(
-    st.one_of(st.just("*"), st.sampled_from(["0", "15", "30", "45", "0,30", "10,50"])),
+    st.one_of(st.just("*"), st.sampled_from(["0", "15", "30", "38", "45", "0,30", "10,50"])),
     st.one_of(st.just("*"), st.sampled_from(["0", "1", "2", "3", "1,2"])),
     st.sampled_from([(4, 4), (10, 3), (6, 1)]),
 )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from hub.core import commands
 from tests.core.play import Play, spec
 
 
@@ -54,3 +55,20 @@ def test_a_reference_to_what_is_not_there_fails_the_task_and_its_children_follow
     assert play.states("b", "c") == ["Failed", "Skipped"]
     assert play.at("b").doc["error_info"]["code"] == "bad_reference"
     assert "attempts" not in play.at("b").doc
+
+
+def test_object_inputs_become_arguments_by_the_names_of_the_parameters(play):
+    exports = [{"name": "add", "kind": "func", "params": ["i32", "i32"], "results": [], "param_names": ["x", "y"]}]
+    play.do(commands.AddModule({"id": "b" * 64, "size_bytes": 1, "exports": exports}))
+    play.workflow(
+        spec("a"),
+        spec("b", ["a"], module="b" * 64, function="add", inputs={"y": 2, "x": "$a"}),
+        spec("named", ["a"], inputs={"y": 2, "x": 1}, params=["x", "y"]),
+        spec("lacks", ["a"], module="b" * 64, function="add", inputs={"x": 1}),
+        spec("unknown", ["a"], inputs={"x": 1}),
+    )
+    play.end("a", outputs=[30])
+    assert start_of(play, "b")["inputs"] == [30, 2]
+    assert start_of(play, "named")["inputs"] == [1, 2]
+    assert play.at("lacks").doc["error_info"]["code"] == "bad_inputs"
+    assert start_of(play, "unknown")["inputs"] == {"x": 1, "a": [30]}

@@ -1,11 +1,12 @@
 """Schedules: a template fires a task of its own at each slot, exactly once."""
 
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 
 from hub.core import commands
-from hub.core.schedules import FIRINGS_KEPT
+from hub.core.schedules import FIRINGS_KEPT, _slot_after
 from shared.errors import BadRequest
 from tests.core.play import Play
 
@@ -223,3 +224,14 @@ def test_a_schedule_that_cannot_be_meant_is_refused_and_nothing_is_kept(play, fi
 def test_the_next_deadline_is_never_far_so_that_a_clock_that_was_set_is_noticed(play):
     play.task("t", start=False, at=datetime(2060, 1, 1, tzinfo=UTC).timestamp())
     assert play.engine.next_deadline() - play.mono <= 5
+
+
+@pytest.mark.parametrize("every", [0.1, 0.3, 1.1, 10.1, 7.7])
+def test_a_fraction_of_a_second_never_makes_a_slot_come_twice(every):
+    doc = {"every": every, "anchor": 1.7e9 + 0.123}
+    wall, slots = doc["anchor"], []
+    for _ in range(3000):
+        wall = _slot_after(doc, wall)
+        slots.append(wall)
+    gaps = {round(after - before, 4) for before, after in pairwise(slots)}
+    assert gaps == {every}
