@@ -17,9 +17,9 @@ FILE_SHOWN = 4096
 # Absent when empty, in the order of print.
 _OPTIONAL = """
     image_url function abi params inputs env run_if on_dep_failure when retries backoff backoff_base backoff_max
-    backoff_jitter retry_on queue_timeout on_device_lost lost_after idempotent stop_grace_s cost placement resources broadcast
-    for_each max_items cache dedup_key idempotency_key parent_id workflow_id job_id user_id results outputs stdout exit_code
-    duration_ms error error_info metadata origin stopping parts cached archived
+    backoff_jitter retry_on queue_timeout on_device_lost lost_after idempotent stop_grace_s cost placement
+    resources broadcast for_each max_items cache dedup_key idempotency_key parent_id workflow_id job_id user_id
+    results outputs stdout exit_code duration_ms error error_info metadata origin stopping parts cached archived
 """.split()
 
 
