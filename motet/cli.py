@@ -80,7 +80,7 @@ def edge(argv: list[str]) -> int:
     from edge.cpython.app import main as run_edge
 
     host, port = config.address
-    return run_edge(host, port, config.id, config.data, config.slots, _say)
+    return run_edge(host, port, config.id, config.data, config.slots, _say, labels=config.labels)
 
 
 def demo(argv: list[str]) -> int:

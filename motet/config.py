@@ -1,10 +1,8 @@
 """What `motet hub` and `motet edge` can be told, resolved once: flag over environment over TOML file over default."""
 
 import contextlib
-import difflib
 import os
 import socket
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -79,6 +77,19 @@ def _broker(raw: object) -> str:
     return str(raw)
 
 
+def _labels(raw: object) -> dict[str, str]:
+    """{"site": "roof"} of "site=roof,floor=3", or of a table in the file."""
+    if isinstance(raw, str):
+        parts = [part.partition("=") for part in raw.split(",")]
+        pairs: Mapping[object, object] = {name.strip(): value.strip() for name, _, value in parts}
+    else:
+        pairs = raw if isinstance(raw, Mapping) else {"": None}
+    labels = {name: value for name, value in pairs.items() if isinstance(name, str) and isinstance(value, str)}
+    if labels != pairs or not all(name and value for name, value in labels.items()):
+        raise ValueError("NAME=VALUE,NAME=VALUE is allowed, in the file a table of texts")
+    return labels
+
+
 def split_address(address: str, port: int) -> tuple[str, int]:
     """("::1", 1884) of "[::1]:1884"; the given port where the address has none. ValueError when it is no address."""
     host, colon, tail = address.rpartition(":")
@@ -130,6 +141,7 @@ class EdgeConfig:
     id: str = _option(_default_id, _device, "this device's id; the host's name by default")
     data: str = _option("", _text, "folder of modules and results; motet-edge-ID by default")
     slots: int = _option(4, _whole(1, 64), "tasks this device runs at a time")
+    labels: dict[str, str] = _option(dict, _labels, "what tasks may ask for: NAME=VALUE,NAME=VALUE")  # noqa: RUF009
 
     def __post_init__(self) -> None:
         if not self.data:
@@ -201,6 +213,8 @@ def _from_file(table: str, file: str | None) -> dict[str, tuple[str, Any]]:
     path = Path(file or FILE)
     if file is None and not path.exists():
         return {}
+    import tomllib  # here and below: a command without a file, or without an error, does not pay for it
+
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -221,6 +235,8 @@ def _from_file(table: str, file: str | None) -> dict[str, tuple[str, Any]]:
 
 
 def _nearest(word: str, known: list[str]) -> str:
+    import difflib
+
     near = difflib.get_close_matches(word.lower().replace("-", "_"), known, n=1)
     return f"did you mean {near[0]!r}?" if near else f"allowed are {', '.join(known)}"
 

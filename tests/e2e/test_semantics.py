@@ -14,7 +14,8 @@ _numbers = itertools.count()
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     world = World(tmp_path_factory.mktemp("world"), "--beat-s", "0.5", "--lease-s", "2")
-    world.start_edges("a", "b")
+    world.start_edge("a", "--labels", "site=roof")
+    world.start_edges("b")
     yield world
     world.close()
 
@@ -148,6 +149,10 @@ def test_priority_and_cost_order_what_waits(world, name):
 def test_placement_by_capability_and_memory_and_what_nobody_offers(world, name):
     assert one(world, add(name + "a", placement={"forbid": ["a"]}))["proplet_id"] == "b"
     assert one(world, add(name + "b", resources={"memory_kb": 64}))["state_name"] == "Completed"
+    assert (
+        one(world, add(name + "d", placement={"labels": {"site": "roof"}, "capabilities": ["call"]}))["proplet_id"]
+        == "a"
+    )
     world.client.create_task(**add(name + "c", placement={"labels": {"site": "moon"}}))
     world.client.start_task(name + "c")
     assert world.client.task(name + "c")["pending_reason"] == "no known proplet has the label site=moon"

@@ -99,7 +99,7 @@ class World:
     def start_edges(self, *names: str) -> None:
         for name in names:
             self.start_edge(name)
-        self.client.wait_proplets(len(names), 10)
+        self.client.wait_proplets(len(self.edges), 10)
 
     def _start(self, *arguments: str) -> Process:
         process = Process(*arguments, "--config", os.devnull)

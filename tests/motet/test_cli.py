@@ -206,13 +206,13 @@ def test_missing_extras(
 def test_hub_and_edge_get_their_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[Any] = []
     app = type(sys)("edge.cpython.app")
-    app.main = lambda *given: called.append(given) or 7  # type: ignore[attr-defined]
+    app.main = lambda *given, labels: called.append((*given[:5], labels)) or 7  # type: ignore[attr-defined]
     main = type(sys)("hub.main")
     main.run = lambda **given: called.append(given) or 8  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "edge.cpython.app", app)
     monkeypatch.setitem(sys.modules, "hub.main", main)
-    assert motet("edge", "--config", "/dev/null", "--id", "d1", "--broker", "[::1]:99") == 7
-    assert called.pop()[:5] == ("::1", 99, "d1", "motet-edge-d1", 4)
+    assert motet("edge", "--config", "/dev/null", "--id", "d1", "--broker", "[::1]:99", "--labels", "site=roof") == 7
+    assert called.pop() == ("::1", 99, "d1", "motet-edge-d1", 4, {"site": "roof"})
     assert motet("hub", "--config", "/dev/null", "--port", "0", "--insecure", "--recover", "--no-insecure") == 8
     assert called.pop() == {
         "host": "127.0.0.1",

@@ -37,7 +37,13 @@ def test_defaults() -> None:
         task_timeout_s=300.0,
     )
     edge = resolve(EdgeConfig, {"id": "d1"}, environ={})
-    assert dataclasses.asdict(edge) == {"broker": "127.0.0.1:1883", "id": "d1", "data": "motet-edge-d1", "slots": 4}
+    assert dataclasses.asdict(edge) == {
+        "broker": "127.0.0.1:1883",
+        "id": "d1",
+        "data": "motet-edge-d1",
+        "slots": 4,
+        "labels": {},
+    }
     assert edge.address == ("127.0.0.1", 1883)
 
 
@@ -147,3 +153,13 @@ def test_addresses(address: str, split: tuple[str, int]) -> None:
 def test_no_addresses(address: str) -> None:
     with pytest.raises(ValueError, match=r"host|brackets|number"):
         split_address(address, 1883)
+
+
+def test_labels_come_as_pairs_or_as_a_table(tmp_path):
+    assert resolve(EdgeConfig, {"labels": "site=roof, floor=3"}, environ={}).labels == {"site": "roof", "floor": "3"}
+    file = tmp_path / "motet.toml"
+    file.write_text('[edge]\nlabels = {site = "cellar"}\n')
+    assert resolve(EdgeConfig, {}, str(file), {}).labels == {"site": "cellar"}
+    for wrong in ("site", "=,", "a=b,c", "a=", "=b", ""):
+        with pytest.raises(BadRequest, match="NAME=VALUE"):
+            resolve(EdgeConfig, {"labels": wrong}, environ={})

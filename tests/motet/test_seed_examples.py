@@ -761,3 +761,110 @@ def test_apflow_streaming_execution(hub: Hub) -> None:
     words = [event["data"]["status"] for event in client.events(workflow_id=run.workflow_id)]
     assert words[-1] == "completed"
     assert set(words) <= {"pending", "in_progress", "completed"}
+
+
+def finished(hub: Hub) -> tuple[str, list[str]]:
+    """A workflow a → b → c of user123 that has completed, and the order in which its tasks run from here on."""
+    order = ordered(hub, "a", "b", "c")
+    workflow_id = hub.client().run(graph([("a", "b"), ("b", "c")], user_id="user123")).workflow_id
+    order.clear()
+    return workflow_id, order
+
+
+def test_apflow_from_copy(hub: Hub) -> None:
+    workflow_id, order = finished(hub)
+    client = hub.client()
+    before = client.workflow(workflow_id)
+    copy = client.copy_workflow(workflow_id)
+    assert {task["id"] for task in copy["tasks"]}.isdisjoint(task["id"] for task in before["tasks"])
+    assert {task["state_name"] for task in copy["tasks"]} == {"Pending"}
+    run = client.attach(copy["workflow_id"])
+    run.start()
+    assert run.wait(timeout=5).succeeded == 3
+    assert order == ["a", "b", "c"]
+    assert client.workflow(workflow_id) == before
+
+
+def test_apflow_from_link(hub: Hub) -> None:
+    workflow_id, order = finished(hub)
+    client = hub.client()
+    link = client.attach(client.link_workflow(workflow_id)["workflow_id"])
+    assert link["c"].result(timeout=5) == "c"
+    assert order == []
+    with pytest.raises(Conflict) as caught:
+        client.link_workflow(workflow_id, user_id="somebody else")
+    assert caught.value.code == "user_mismatch"
+
+
+def test_apflow_from_archive(hub: Hub) -> None:
+    workflow_id, _ = finished(hub)
+    archive = hub.client().attach(hub.client().archive_workflow(workflow_id)["workflow_id"])
+    assert archive.status().succeeded == 3
+    with pytest.raises(Conflict):
+        archive.start()
+
+
+def test_apflow_from_mixed(hub: Hub) -> None:
+    workflow_id, order = finished(hub)
+    client = hub.client()
+    linked = client.attach(workflow_id)["a"].id
+    run = client.attach(client.copy_workflow(workflow_id, link=[linked])["workflow_id"])
+    run.start()
+    assert run.wait(timeout=5).succeeded == 3
+    assert order == ["b", "c"]
+
+
+def test_apflow_retry_from_failed(hub: Hub) -> None:
+    order = ordered(hub, "a", "c")
+    hub.on("b", fail)
+    client = hub.client()
+    run = client.submit(graph([("a", "b"), ("b", "c")]))
+    assert (run.wait(timeout=5).failed, order) == (1, ["a"])
+    hub.on("b", lambda: 2)
+    client.retry_workflow(run.workflow_id)
+    assert run.wait(timeout=5).succeeded == 3
+    assert order == ["a", "c"]
+
+
+def test_dagron_cache_hit(hub: Hub) -> None:
+    order = ordered(hub, "a")
+    wf = Workflow()
+    wf.task("a", MODULE, cache={"ttl": 60})
+    client = hub.client()
+    assert [client.run(wf).node_results["a"].status for _ in range(2)] == [NodeStatus.COMPLETED, NodeStatus.CACHE_HIT]
+    assert client.run(wf).cached == 1
+    assert order == ["a"]
+
+
+def test_dagron_costs_and_the_critical_path(hub: Hub) -> None:
+    costs = {"train_model": 100.0, "evaluate": 10.0, "preprocess": 5.0}
+    wf = Workflow()
+    ids = {name: wf.task(name, MODULE, id=name, cost=cost) for name, cost in costs.items()}
+    ids["evaluate"].after(ids["train_model"])
+    plan = hub.client().dry_run(wf)
+    assert (plan["critical_path"], plan["makespan_s"]) == (["train_model", "evaluate"], 110)
+
+
+def test_dagron_ready_nodes_go_by_their_longest_path() -> None:
+    with Hub(slots=1) as hub:
+        order = ordered(hub, "cheap", "dear", "short", "behind")
+        wf = Workflow()
+        wf.task("cheap", MODULE, cost=2)
+        wf.task("dear", MODULE, cost=9)
+        wf.task("behind", MODULE, cost=20).after(wf.task("short", MODULE, cost=1))
+        hub.client().run(wf)
+        assert order == ["short", "behind", "dear", "cheap"]
+
+
+def test_dagron_a_dynamic_fan_out(hub: Hub) -> None:
+    hub.on("rows", lambda: [1, 2, 3])
+    hub.on("power", lambda x, n: x**n)
+    hub.on("total", sum)
+    wf = Workflow()
+    rows = wf.task("rows", MODULE)
+    power = wf.task("power", MODULE, for_each=rows.output, inputs=["$item", 2])
+    wf.task("total", MODULE, inputs=[power.result])
+    result = hub.client().run(wf, timeout=10)
+    assert result.node_results["total"].result == 14
+    with pytest.raises(BadRequest, match="depends on item which does not exist"):
+        wf.task("other", MODULE, inputs=["$item"])

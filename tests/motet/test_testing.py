@@ -1,15 +1,16 @@
 """motet.testing: a hub for users' own tests."""
 
-import gc
 import importlib.util
+import threading
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from motet import Workflow
+from motet import Client, Workflow
 from motet.demo_modules import ADDITION, TRAP
 from motet.testing import MODULE, AsyncHub, Clock, Hub, TaskFailure
+from shared.errors import Unavailable
 
 
 def one(name: str, module: bytes = MODULE, **fields: Any) -> Workflow:
@@ -159,16 +160,32 @@ async def test_async_hub(clock: Clock) -> None:
         assert await run["t"] == 2
 
 
-def test_nothing_is_left_behind() -> None:
-    """An open stream, a held task and an unread answer do not keep the hub from closing, nor leave warnings."""
+def test_a_hub_closes_on_those_who_wait() -> None:
+    opened, failures = threading.Event(), []
+
+    def wait(client: Client, task_id: str) -> None:
+        try:
+            client.wait_task(task_id, on_event=lambda _: opened.set())
+        except Exception as failure:
+            failures.append(failure)
+
     with Hub() as hub:
         hub.hold("t")
         client = hub.client()
         run = client.submit(one("t"))
-        events = client.events(workflow_id=run.workflow_id)
-        next(events)
-    del events
-    gc.collect()
+        thread = threading.Thread(target=wait, args=[client, run["t"].id])
+        thread.start()
+        assert opened.wait(5)
+    thread.join(5)
+    assert not thread.is_alive()
+    assert len(failures) == 1
+
+
+def test_a_client_outlives_its_hub() -> None:
+    with Hub() as hub:
+        transport = hub.transport()
+    with Client(transport=transport) as client, pytest.raises(Unavailable):
+        client.health()
 
 
 def test_two_hubs_know_nothing_of_each_other() -> None:

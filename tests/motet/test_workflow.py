@@ -13,7 +13,7 @@ from hub.api.bodies import TaskIn
 from hub.core import graph
 from motet import CheckpointError, CycleError, ExecutionStep, Workflow
 from motet.demo_modules import ADDITION
-from motet.workflow import FIELDS
+from motet.fields import FIELDS
 from shared.errors import BadRequest
 
 FILE = base64.b64encode(ADDITION).decode()
