@@ -189,10 +189,11 @@ def test_every_at_and_start_now(world, name):
         ):
             break
     for template in templates:
-        assert (template["results"], template["enabled"]) == ("3\n", False)
-        firing = world.client.task(template["last_firing"])
+        firing = world.client.wait_task(template["last_firing"], 10)
         assert firing["origin"] == {"type": "schedule", "id": template["id"]}
         assert 0 <= seconds(firing["start_time"]) - seconds(firing["scheduled_for"]) < 1
+        template = world.client.task(template["id"])
+        assert (template["results"], template["enabled"]) == ("3\n", False)
 
 
 def test_a_daemon_stays_running_until_it_is_stopped(world, name):
