@@ -132,7 +132,7 @@ def test_workflow_timeout(world, name):
 
 
 def test_priority_and_cost_order_what_waits(world, name):
-    busy = [spin(f"{name}busy{at}", 60_000_000, proplet_id="a") for at in range(4)]
+    busy = [spin(f"{name}busy{at}", 250_000_000, proplet_id="a") for at in range(4)]
     for task in busy:
         world.client.create_task(**task)
         world.client.start_task(task["id"])
@@ -245,7 +245,7 @@ def test_cache_idempotency_and_dedup(world, name):
 
 
 def test_stop_with_finish_lets_the_running_end(world, name):
-    tasks = [spin(name + "a", 60_000_000), add(name + "b", depends_on=[name + "a"])]
+    tasks = [spin(name + "a", 500_000_000), add(name + "b", depends_on=[name + "a"])]
     made = world.client.create_workflow(tasks)
     world.client.start_workflow(made["workflow_id"])
     for event in world.client.events(workflow_id=made["workflow_id"]):
