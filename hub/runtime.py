@@ -55,6 +55,7 @@ class Runtime:
         self._writer: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
+        self._stopped = False
 
     async def start(self) -> None:
         """Takes up what the store holds and counts this start of the hub."""
@@ -74,6 +75,7 @@ class Runtime:
 
     async def stop(self) -> None:
         """Writes what waits and lets go of the journal. Commands must not come any more."""
+        self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
         if self.failure is None:
@@ -171,7 +173,7 @@ class Runtime:
 
     def _set_timer(self) -> None:
         """Has the engine called at its next deadline; a loop that wakes late or early does no harm."""
-        at = self.engine.next_deadline()
+        at = None if self._stopped else self.engine.next_deadline()
         if at == self._timer_at:
             return
         if self._timer is not None:

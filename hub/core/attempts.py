@@ -61,7 +61,8 @@ def dispatch(world: World) -> None:
         world.placer.update(proplet)
         task.resends = 0
         task.dispatched = world.now.mono
-        world.send(proplet.id, "start", {**fields, "attempt": number})
+        fields["attempt"] = number
+        world.send(proplet.id, "start", fields)
 
 
 _PASSED_ON = ("function", "abi", "env", "cli_args", "daemon")
@@ -215,7 +216,9 @@ def _times(world: World, task: Task) -> Doc:
 
 def _begin(world: World, task: Task, wall: float) -> float:
     """Never earlier than the end of what it waited for, even when the hub's clock was set back in between."""
-    return max([wall, *(gate.doc.get("finish_time") or 0.0 for gate in task.gates())])
+    for gate in task.gates():
+        wall = max(wall, gate.doc.get("finish_time") or 0.0)
+    return wall
 
 
 def _current(world: World, device: str, id: str, attempt: int) -> Task | None:

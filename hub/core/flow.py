@@ -44,7 +44,7 @@ def start(world: World, command: Start) -> None:
 
 
 def _start_task(world: World, task: Task) -> None:
-    _check_startable(task)
+    check_startable(task)
     if any(gate.state not in states.SETTLED for gate in task.gates()):
         waits = next(gate.id for gate in task.gates() if gate.state not in states.SETTLED)
         raise Conflict(f"task {task.id} has unmet dependencies: it waits for task {waits}", "unmet_dependencies")
@@ -74,7 +74,7 @@ def _start_group(world: World, group: Group, kind: str) -> None:
     inside = {task.id for task in own}
     roots = [task for task in own if all(gate.id not in inside for gate in task.gates())]
     for task in own if kind == "job" else roots:
-        _check_startable(task)
+        check_startable(task)
     if again:
         reset(world, [task for task in own if task.state == states.INTERRUPTED or not resume])
     begin_group(world, group)
@@ -119,7 +119,7 @@ def deadline_due(world: World, which: str) -> None:
             stop_task(world, task, message, "timeout")
 
 
-def _check_startable(task: Task) -> None:
+def check_startable(task: Task) -> None:
     """Refuses what runs already and what has nothing to run, before anything has changed."""
     if task.state in states.ACTIVE or task.wanted:
         raise Conflict(f"task {task.id} runs already", "already_running")
@@ -158,6 +158,7 @@ def reset(world: World, tasks: list[Task]) -> None:
     """Takes ended tasks back to Pending for a new run."""
     for task in tasks:
         if task.state != states.PENDING:
+            world.drop_parts(task)
             world.move(task, states.PENDING, {key: None for key in FRESH if task.doc.get(key) is not None})
     # Only now are all states what they will be; the children of a task that had settled wait for it again.
     waiting = {task.id: task for task in tasks}
@@ -172,6 +173,8 @@ def settle(world: World, task: Task) -> None:
 
     Skips travel down here, in a queue of their own, so that a chain of any length does not recurse.
     """
+    if task.state == states.COMPLETED and not task.children:
+        return
     done = deque([task] if task.state in states.SETTLED else [])
     while done:
         settled = done.popleft()

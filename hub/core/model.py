@@ -153,8 +153,10 @@ class Task:
         return bool(self.ticket) or self.delayed
 
     def gates(self) -> list["Task"]:
-        """Every task whose end this one waits for."""
-        return [*self.parents, self.previous] if self.previous else self.parents
+        """Every task whose end this one waits for, each once: the one before may be depended on as well."""
+        if self.previous is None or self.previous in self.parents:
+            return self.parents
+        return [*self.parents, self.previous]
 
 
 # (-priority, -longest path behind it, creation sequence, ticket, task), best first. Tickets are never given twice, so

@@ -43,8 +43,7 @@ def retry(world: World, command: Retry) -> None:
         scope = list(group.tasks.values())
     again = _again(scope, command, group)
     for task in again:
-        flow.check_module(task)
-        flow.check_frozen(task, "run again")
+        flow.check_startable(task)
     flow.reset(world, again)
     if group is not None:
         flow.begin_group(world, group)
@@ -110,7 +109,7 @@ def _tree(world: World, root: Task, command: Duplicate) -> list[Task]:
                 below.setdefault(task.doc["parent_id"], []).append(task)
     while todo:
         task = todo.pop()
-        near = below.get(task.id, []) + (task.parents if command.dependencies else [])
+        near = below.get(task.id, []) + (_dependencies(task) if command.dependencies else [])
         for other in near:
             if other.id not in found and not _is_part(other):
                 found[other.id] = other
@@ -121,6 +120,11 @@ def _tree(world: World, root: Task, command: Duplicate) -> list[Task]:
 def _is_part(task: Task) -> bool:
     """A firing or a part of a broadcast belongs to its task's runs."""
     return (task.doc.get("origin") or {}).get("type") in ("schedule", "broadcast", "for_each")
+
+
+def _dependencies(task: Task) -> list[Task]:
+    """What it depends on in the graph; a part only borrows the dependencies of its task, for their values."""
+    return [] if _is_part(task) else task.parents
 
 
 def _check_source(task: Task, mode: str, user_id: str | None) -> None:
@@ -161,7 +165,7 @@ def _make(
         state = states.PENDING if modes[task.id] == COPY else task.state
         made[task.id] = world.admit(definition, group, state)
     for task in members:
-        parents = [made.get(parent.id, parent) for parent in task.parents]
+        parents = [made.get(parent.id, parent) for parent in _dependencies(task)]
         link(made[task.id], parents)
         if modes[task.id] == LINK:
             world.share(made[task.id], task.origin_of_values)
@@ -179,7 +183,7 @@ def _definition(task: Task, mode: str, command: Duplicate, ids: dict[str, str]) 
         doc["user_id"] = command.user_id
     doc["id"] = ids[task.id]
     doc["origin"] = {"type": mode, "id": task.origin_of_values.id if mode == LINK else task.id}
-    doc["depends_on"] = [ids.get(parent.id, parent.id) for parent in task.parents]
+    doc["depends_on"] = [ids.get(parent.id, parent.id) for parent in _dependencies(task)]
     if doc.get("optional"):
         doc["optional"] = [ids.get(id, id) for id in doc["optional"]]
     if doc.get("parent_id"):

@@ -162,7 +162,8 @@ def _delete_task(world: World, id: str) -> None:
 
 def _delete_workflow(world: World, id: str) -> None:
     group = world.group("workflow", id)
-    if group.active:
+    # Daemons do not count for the group, and run all the same.
+    if any(task.wanted or task.state in states.ACTIVE for task in group.tasks.values()):
         raise Conflict(f"workflow {id} runs: stop it first", "workflow_runs")
     if group.doc.get("archived"):
         raise Conflict(f"workflow {id} is archived and stays as it is", "archived")

@@ -251,7 +251,15 @@ class World:
         task.source = source
         source.links[task.id] = task
 
+    def drop_parts(self, task: Task) -> None:
+        """Lets the parts of a run go that is over, but for those that others need."""
+        for id in task.doc.get("parts") or ():
+            part = self.tasks.get(id)
+            if part is not None and part.state in states.ENDED and not part.children and not part.links:
+                self.drop_task(part)
+
     def drop_task(self, task: Task) -> None:
+        self.drop_parts(task)
         del self.tasks[task.id]
         for parent in task.gates():
             parent.children.pop(task.id, None)

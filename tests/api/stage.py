@@ -106,7 +106,8 @@ class Stage:
         self.bridge.message(device, kind, messages.make_up(kind, fields))
 
     def finish(self, device: str, start: dict[str, Any], ok: bool = True) -> None:
-        total = sum(start.get("inputs") or [0])
+        inputs = start.get("inputs")
+        total = sum(one for one in inputs if isinstance(one, int)) if isinstance(inputs, list) else 0
         outcome = {"ok": True, "outputs": [total], "text": f"{total}\n"} if ok else {
             "ok": False, "error": {"code": "trap_unreachable", "message": "unreachable"}}  # fmt: skip
         self.say(device, "result", {"task": start["task"], "attempt": start["attempt"], **outcome})

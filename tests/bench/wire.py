@@ -17,7 +17,7 @@ def address(url: str) -> tuple[str, int]:
 def request(method: str, path: str, body: Any = None) -> bytes:
     """The bytes of a request."""
     data = b"" if body is None else json.dumps(body).encode()
-    head = f"{method} {path} HTTP/1.1\r\nHost: hub\r\nContent-Length: {len(data)}\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n"
     return (head + ("Content-Type: application/json\r\n" if data else "") + "\r\n").encode() + data
 
 

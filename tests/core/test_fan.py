@@ -150,3 +150,20 @@ def test_a_daemon_whose_proplet_is_lost_waits_for_it(play):
     assert play.engine.pending_reason(play.at("t")) == "proplet d1 is away"
     play.join("d1", boot="again")
     assert play.states("t") == ["Scheduled"]
+
+
+def test_the_parts_of_a_run_go_with_the_next_run_and_with_their_task(play):
+    play.workflow(spec("a"), spec("each", ["a"], for_each="${a.outputs[0]}"))
+    play.end("a", outputs=[[1, 2]])
+    first = parts(play, "each")
+    for id in first:
+        play.end(id)
+    made = play.do(commands.Duplicate("copy", "task", first[0], "copy"))
+    assert made.doc["depends_on"] == []
+    play.do(commands.Start("task", "each"))
+    for id in parts(play, "each"):
+        play.end(id)
+    assert not set(first) & set(play.engine.world.tasks)
+    play.do(commands.Delete("workflow", "wf"))
+    assert set(play.engine.world.tasks) == {"copy"}
+    play.restart()

@@ -86,3 +86,9 @@ def test_stopping_a_job_interrupts_it_and_a_second_stop_says_so(play):
 def test_a_job_never_started_is_pending(play):
     play.job("parallel", spec("a"), start=False)
     assert play.engine.world.jobs["job"].state == 0
+
+
+def test_a_task_of_a_sequential_job_may_also_depend_on_the_one_before(play):
+    play.job("sequential", spec("a"), spec("b", ["a"], inputs=["$a"]))
+    play.end("a")
+    assert play.states("b") == ["Scheduled"]
