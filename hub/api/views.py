@@ -7,7 +7,7 @@ from typing import Any
 from hub.core.engine import group_times
 from hub.core.fan import results_by_proplet
 from hub.core.model import JOBS, Doc, Group, Proplet
-from hub.core.schedules import is_template, recurring
+from hub.core.schedules import KINDS, recurring
 from hub.runtime import Runtime
 from shared import states
 
@@ -62,7 +62,7 @@ def task_view(runtime: Runtime, doc: Doc, full_file: bool = False) -> Doc:
     }
     if doc.get("progress_message"):
         view["progress_message"] = doc["progress_message"]
-    if is_template(doc):
+    if any(doc.get(key) is not None for key in KINDS):
         view |= _schedule_view(doc)
     if doc.get("scheduled_for") is not None:
         view["scheduled_for"] = time_text(doc["scheduled_for"])

@@ -95,7 +95,7 @@ class Engine:
         """Why a Pending task does not run yet, in words; None when it does not wait."""
         if task.state != states.PENDING:
             return None
-        if schedules.is_template(task.doc):
+        if task.is_template:
             return None if task.doc.get("next_run") is None else "waits for its next run"
         if task.delayed:
             return f"failed {task.doc.get('failures')} times and is tried again at its retry_at"
@@ -106,7 +106,7 @@ class Engine:
 
 def _start(world: World, command: commands.Start) -> None:
     task = world.task(command.id) if command.kind == "task" else None
-    if task is None or not schedules.is_template(task.doc):
+    if task is None or not task.is_template:
         flow.start(world, command)
     elif command.now:
         schedules.fire_now(world, task)
@@ -116,7 +116,7 @@ def _start(world: World, command: commands.Start) -> None:
 
 def _stop(world: World, command: commands.Stop) -> int:
     task = world.tasks.get(command.id) if command.kind == "task" else None
-    if task is None or task.state in states.ENDED or not schedules.is_template(task.doc):
+    if task is None or task.state in states.ENDED or not task.is_template:
         return flow.stop(world, command)
     schedules.stop(world, task, command.error_message)
     return 1

@@ -123,6 +123,8 @@ def check_startable(task: Task) -> None:
     """Refuses what runs already and what has nothing to run, before anything has changed."""
     if task.state in states.ACTIVE or task.wanted:
         raise Conflict(f"task {task.id} runs already", "already_running")
+    if task.is_template:
+        raise Conflict(f"task {task.id} runs by the clock: POST /tasks/{task.id}/start?now=true fires it", "scheduled")
     check_frozen(task, "started")
     check_module(task)
 

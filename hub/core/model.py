@@ -71,6 +71,7 @@ class Task:
         "held",
         "id",
         "is_fan",
+        "late",
         "lease_until",
         "leased",
         "links",
@@ -108,6 +109,8 @@ class Task:
         self.delayed = False
         self.due = 0.0
         self.lease_until = 0.0
+        # All it waits for had settled when it was put behind them: it is somebody's to start.
+        self.late = False
         # A lease timer stands for it: one is enough however many attempts there are.
         self.leased = False
         self.dispatched = 0.0
@@ -135,6 +138,11 @@ class Task:
         self.is_fan = bool(self.doc.get("broadcast")) or self.doc.get("for_each") is not None
         # The group that counts it: a daemon belongs to one and does not count for its completion.
         self.tally = None if self.doc.get("daemon") else self.group
+
+    @property
+    def is_template(self) -> bool:
+        """It runs by the clock, as tasks made out of it (hub.core.schedules)."""
+        return any(self.doc.get(key) is not None for key in ("schedule", "every", "at"))
 
     @property
     def pin(self) -> str | None:

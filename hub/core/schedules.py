@@ -25,8 +25,9 @@ MISFIRE_GRACE_S = 60.0
 EVERY_LEAST_S = 0.1
 # Ended firings that stay beside their template.
 FIRINGS_KEPT = 100
+KINDS = ("schedule", "every", "at")
 # What decides when a template is due: a change of one of these arms it anew.
-TIMING = ("schedule", "every", "at", "timezone", "is_recurring", "enabled", "start_at", "end_at", "max_runs")
+TIMING = (*KINDS, "timezone", "is_recurring", "enabled", "start_at", "end_at", "max_runs")
 # What a firing takes over from its template.
 INHERITED = """
     name kind module image_url function abi params cli_args inputs env daemon pinned_to user_id priority timeout
@@ -36,13 +37,9 @@ INHERITED = """
 _FAN = ["broadcast", "for_each", "max_items"]
 
 
-def is_template(doc: Doc) -> bool:
-    return any(doc.get(key) is not None for key in ("schedule", "every", "at"))
-
-
 def check(definition: Doc, wall: float) -> None:
     """Refuses a schedule that cannot be meant, before anything is kept; wall is now."""
-    given = [key for key in ("schedule", "every", "at") if definition.get(key) is not None]
+    given = [key for key in KINDS if definition.get(key) is not None]
     if len(given) > 1:
         raise BadRequest(f"give one of schedule, every and at, not {' and '.join(given)}", "bad_schedule")
     if definition.get("timezone"):

@@ -25,6 +25,8 @@ def create_task(world: World, command: CreateTask) -> tuple[Task, bool]:
     id = spec.get("id") or command.fresh_id
     _check_new_ids(world, [id])
     group = None
+    if spec.get("workflow_id") and any(key in spec for key in schedules.KINDS):
+        raise _scheduled_member()
     if spec.get("workflow_id"):
         group = world.workflows.get(spec["workflow_id"])
         if group is None:
@@ -33,7 +35,7 @@ def create_task(world: World, command: CreateTask) -> tuple[Task, bool]:
     task = world.admit({**spec, "id": id}, group)
     link(task, parents)
     rank_up(task)
-    if schedules.is_template(task.doc):
+    if task.is_template:
         schedules.arm(world, task)
     reuse.keep_request(world, command.request, "task", task.id)
     return task, True
@@ -104,11 +106,13 @@ def update_task(world: World, command: UpdateTask) -> Task:
         _check_when({**task.doc, **fields})
     retimed = any(key in fields for key in schedules.TIMING)
     if retimed:
+        if task.group is not None:
+            raise _scheduled_member()
         schedules.check({**task.doc, **fields}, world.now.wall)
     world.redefine(task, fields)
     if "cost" in fields:
         rank(task.group.tasks.values() if task.group is not None else world.tasks.values())
-    if retimed and task.state == states.PENDING and schedules.is_template(task.doc):
+    if retimed and task.state == states.PENDING and task.is_template:
         schedules.arm(world, task)
     if depends_on is not None:
         for parent in task.parents:
@@ -258,8 +262,8 @@ def _resolve(world: World, specs: Sequence[Doc], fresh_ids: Sequence[str]) -> tu
     A dependency names a task by its id or, where the client gave none, by its name.
     """
     _check_room(world, len(specs))
-    if any(schedules.is_template(spec) for spec in specs):
-        raise BadRequest("a schedule belongs to a task of its own: POST it to /tasks", "bad_schedule")
+    if any(key in spec for spec in specs for key in schedules.KINDS):
+        raise _scheduled_member()
     ids = [spec.get("id") or fresh for spec, fresh in zip(specs, fresh_ids, strict=True)]
     _check_new_ids(world, ids)
     by_id = {id: at for at, id in enumerate(ids)}
@@ -281,6 +285,10 @@ def _resolve(world: World, specs: Sequence[Doc], fresh_ids: Sequence[str]) -> tu
         _check_when(spec)
         parents.append(list(deps))
     return ids, parents
+
+
+def _scheduled_member() -> BadRequest:
+    return BadRequest("a schedule belongs to a task of its own: POST it to /tasks without a workflow", "bad_schedule")
 
 
 def _check_when(spec: Doc) -> None:

@@ -283,6 +283,7 @@ def link(task: Task, parents: Iterable[Task], previous: Task | None = None) -> N
     for parent in task.gates():
         parent.children[task.id] = task
     task.waiting = unsettled(task)
+    task.late = not task.waiting
 
 
 def attempt_id(task: str, number: int) -> str:

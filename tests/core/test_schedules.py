@@ -7,8 +7,8 @@ import pytest
 
 from hub.core import commands
 from hub.core.schedules import FIRINGS_KEPT, _slot_after
-from shared.errors import BadRequest
-from tests.core.play import Play
+from shared.errors import BadRequest, Conflict
+from tests.core.play import Play, spec
 
 
 @pytest.fixture
@@ -235,3 +235,14 @@ def test_a_fraction_of_a_second_never_makes_a_slot_come_twice(every):
         slots.append(wall)
     gaps = {round(after - before, 4) for before, after in pairwise(slots)}
     assert gaps == {every}
+
+
+def test_a_template_is_not_run_itself_and_is_no_member_of_a_workflow(play):
+    play.task("t", start=False, every=1000)
+    with pytest.raises(Conflict, match="runs by the clock"):
+        play.do(commands.Retry("task", "t", "all"))
+    play.workflow(spec("a"), start=False)
+    for command in (commands.UpdateTask("a", {"every": 5.0}),
+                    commands.CreateTask({**spec("b"), "every": 5.0, "workflow_id": "wf"}, "x")):  # fmt: skip
+        with pytest.raises(BadRequest, match="a task of its own"):
+            play.do(command)
