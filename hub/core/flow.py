@@ -67,6 +67,8 @@ def _start_group(world: World, group: Group, kind: str) -> None:
     own = [task for task in tasks if task.source is None and not task.doc.get("archived")]
     if tasks and not own:
         check_frozen(tasks[0], "started")
+    # A daemon does not count for the group, and one that runs goes on running.
+    own = [task for task in own if not (task.doc.get("daemon") and (task.wanted or task.state in states.ACTIVE))]
     state = group.state
     # An interrupted workflow goes on where it was; whatever else has ended runs again as a whole.
     resume = kind == "workflow" and state == states.INTERRUPTED
@@ -264,8 +266,8 @@ def stop(world: World, command: Stop) -> int:
             raise Conflict(f"task {task.id} has ended already: {states.NAMES[task.state]}", "already_ended")
         return _stop_each(world, [task], command)
     group = world.group(command.kind, command.id)
-    # An interrupted one may have tasks that still wait for their parents: stopping it interrupts them.
-    if group.state in states.ENDED and not group.counts[states.PENDING]:
+    # One that has ended may have tasks that still wait for interrupted parents, and daemons that run.
+    if group.state in states.ENDED and all(task.state in states.ENDED for task in group.tasks.values()):
         raise Conflict(f"{command.kind} {group.id} has ended already: {states.NAMES[group.state]}", "already_ended")
     return _stop_each(world, group.tasks.values(), command)
 

@@ -3,6 +3,7 @@
 import pytest
 
 from hub.core import commands
+from shared.errors import Conflict
 from tests.core.play import Play, spec
 
 
@@ -167,3 +168,18 @@ def test_the_parts_of_a_run_go_with_the_next_run_and_with_their_task(play):
     play.do(commands.Delete("workflow", "wf"))
     assert set(play.engine.world.tasks) == {"copy"}
     play.restart()
+
+
+def test_a_workflow_whose_daemon_runs_starts_again_without_it_and_its_stop_ends_it(play):
+    play.workflow(spec("server", daemon=True), spec("a"))
+    play.begin("server")
+    play.end("a")
+    play.take("start")
+    play.do(commands.Start("workflow", "wf"))
+    assert play.starts() == ["a"]
+    play.end("a")
+    play.do(commands.Stop("workflow", "wf"))
+    play.end("server", ok=False, code="cancelled")
+    assert play.states("server", "a") == ["Interrupted", "Completed"]
+    with pytest.raises(Conflict, match="ended already"):
+        play.do(commands.Stop("workflow", "wf"))
