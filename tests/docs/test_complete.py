@@ -66,8 +66,3 @@ def test_tables_are_those_of_the_code(marker):
     page, table = TABLES[marker]
     text = (DOCS / page).read_text()
     assert with_table(text, marker, table()) == text, "run python -m tests.docs.tables"
-
-
-def test_no_page_speaks_of_what_a_reader_does_not_have():
-    for page in PAGES:
-        assert not re.search(r"/work/|\.\./shared|issues show", page.read_text()), page
