@@ -273,11 +273,14 @@ def take_up(world: World) -> None:
 def _catch_up(world: World, task: Task, first: float) -> None:
     """Fires of the slots that passed none, the latest, or all (at most the latest 100), whatever their overlap."""
     doc, now = task.doc, world.now.wall
+    until = now if doc.get("end_at") is None else min(now, doc["end_at"])
     most = {"none": 0, "latest": 1, "all": CATCHUP_MOST}[doc.get("catchup", "none")]
-    fired = [slot for slot in _latest(doc, first, now, most) if _allowed(doc, slot) is not None and doc.get("module")]
-    for slot in fired:
-        _launch(world, task, slot)
-    missed = _count(doc, first, now) - len(fired)
+    fired = 0
+    for slot in _latest(doc, first, until, most):
+        if _allowed(task.doc, slot) is not None and doc.get("module"):
+            _launch(world, task, slot)
+            fired += 1
+    missed = _count(doc, first, until) - fired
     if missed > 0:
         world.write(task, {"missed": task.doc.get("missed", 0) + missed, "last_missed": first})
     _advance(world, task, _allowed(task.doc, _slot_after(task.doc, now)))

@@ -246,3 +246,13 @@ def test_a_template_is_not_run_itself_and_is_no_member_of_a_workflow(play):
                     commands.CreateTask({**spec("b"), "every": 5.0, "workflow_id": "wf"}, "x")):  # fmt: skip
         with pytest.raises(BadRequest, match="a task of its own"):
             play.do(command)
+
+
+def test_catchup_counts_no_slot_behind_the_end_and_fires_no_more_than_max_runs(play):
+    play.task("ends", start=False, every=100, catchup="latest", end_at=wall(play) + 250)
+    play.task("most", start=False, every=100, catchup="all", max_runs=2)
+    play.mono += 1000
+    play.restart()
+    ends, most = play.at("ends").doc, play.at("most").doc
+    assert (ends["run_count"], ends["missed"], ends["enabled"]) == (1, 1, False)
+    assert (most["run_count"], most["missed"], most["enabled"]) == (2, 8, False)

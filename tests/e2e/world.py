@@ -81,6 +81,7 @@ class World:
 
     def start_hub(self) -> None:
         """The first time on free ports, then on the same again."""
+        self._let_go()
         self.hub = self._start("hub", "--port", self.port, "--mqtt-port", self.mqtt_port, "--data",
                                str(self.folder / "hub"), *self.options)  # fmt: skip
         self.url, self.mqtt_host, self.mqtt_port = self.hub.line(READY.pattern).groups()
@@ -106,9 +107,13 @@ class World:
         self.processes.append(process)
         return process
 
+    def _let_go(self) -> None:
+        if hasattr(self, "http"):
+            self.http.close()
+            self.client.close()
+
     def close(self) -> None:
-        self.http.close()
-        self.client.close()
+        self._let_go()
         for process in reversed(self.processes):
             if process.child.poll() is None:
                 process.child.send_signal(signal.SIGTERM)
