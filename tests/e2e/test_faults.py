@@ -17,14 +17,6 @@ QUICK = ("--beat-s", "0.5", "--lease-s", str(LEASE_S))
 LONG = 1_500_000_000
 
 
-def wait_for(client: Client, task: str, state: int) -> None:
-    if client.task(task)["state"] == state:
-        return
-    for event in client.events(task_id=task):
-        if event["event"] == "task" and event["data"]["state"] == state:
-            return
-
-
 def seconds(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
@@ -34,7 +26,7 @@ def test_an_edge_killed_in_a_task_loses_it_to_another_within_the_lease_and_it_co
     world.start_edges("a")
     world.client.create_task("spin", id="t", file=module("spin"), inputs=[LONG], timeout=120)
     world.client.start_task("t")
-    wait_for(world.client, "t", 2)
+    world.wait_state("t", 2)
     world.start_edges("b")
     killed = time.time()
     world.edges["a"].stop(signal.SIGKILL)
@@ -66,7 +58,7 @@ def test_a_hub_killed_under_load_keeps_every_acknowledged_task_and_the_workflow_
     writers = [threading.Thread(target=submit, args=(number,)) for number in range(4)]
     for writer in writers:
         writer.start()
-    wait_for(world.client, "w40", 3)
+    world.wait_state("w40", 3)
     world.hub.stop(signal.SIGKILL)
     for writer in writers:
         writer.join()
@@ -88,7 +80,7 @@ def test_a_hub_restarted_while_a_task_runs_takes_its_result(make_world):
     world.start_edges("a")
     world.client.create_task("spin", id="t", file=module("spin"), inputs=[LONG], timeout=120)
     world.client.start_task("t")
-    wait_for(world.client, "t", 2)
+    world.wait_state("t", 2)
     world.hub.stop(signal.SIGKILL)
     world.start_hub()
     task = world.client.wait_task("t", 60)
@@ -119,7 +111,7 @@ def test_a_running_task_stops_when_it_is_told_to(world):
     world.start_edges("a")
     world.client.create_task("main", id="loop", file=module("endless"))
     world.client.start_task("loop")
-    wait_for(world.client, "loop", 2)
+    world.wait_state("loop", 2)
     asked = time.monotonic()
     world.client.stop_task("loop", error_message="enough")
     task = world.client.wait_task("loop", 20)
@@ -166,7 +158,7 @@ def test_hub_and_edges_end_cleanly_on_a_signal_even_with_an_open_stream_and_a_ru
     world.start_edges("a")
     world.client.create_task("main", id="loop", file=module("endless"))
     world.client.start_task("loop")
-    wait_for(world.client, "loop", 2)
+    world.wait_state("loop", 2)
     with world.http.stream("GET", "/events") as stream:
         assert stream.status_code == 200
         assert world.edges["a"].stop(number, 5) == 0

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.e2e.test_faults import LONG, QUICK, seconds, wait_for
+from tests.e2e.test_faults import LONG, QUICK, seconds
 from tests.e2e.world import module
 
 
@@ -24,15 +24,6 @@ def after(**delta) -> str:
     return (datetime.now(UTC) + timedelta(**delta)).isoformat()
 
 
-def template(world, id, runs):
-    """The template once it has fired so often."""
-    for _ in world.client.events():
-        found = world.client.task(id)
-        if found["run_count"] >= runs:
-            return found
-    raise AssertionError("the stream of everything has no end")
-
-
 def test_on_device_lost_lost_after_and_idempotent(quick):
     world = quick
     world.start_edges("a")
@@ -42,14 +33,14 @@ def test_on_device_lost_lost_after_and_idempotent(quick):
         task(world, id, timeout=60, **fields)
         world.client.start_task(id)
     for id in rules:
-        wait_for(world.client, id, 2)
+        world.wait_state(id, 2)
     killed = time.time()
     world.edges["a"].stop(signal.SIGKILL)
     failed, stopped = world.client.wait_task("fails", 10), world.client.wait_task("stops", 10)
     assert [(one["state_name"], one["error_info"]["code"]) for one in (failed, stopped)] == [
         ("Failed", "device_lost"), ("Interrupted", "device_lost"),
     ]  # fmt: skip
-    wait_for(world.client, "longer", 0)
+    world.wait_state("longer", 0)
     assert time.time() - killed >= 4.5
     assert world.client.task("waits")["state_name"] == "Running"
     # It comes back without the task: what must not run twice has failed for good.
@@ -62,7 +53,7 @@ def test_stop_grace_lets_a_task_have_its_time(quick):
     quick.start_edges("a")
     task(quick, "t", "main", (), "endless", stop_grace_s=0.5)
     quick.client.start_task("t")
-    wait_for(quick.client, "t", 2)
+    quick.wait_state("t", 2)
     asked = time.monotonic()
     quick.client.stop_task("t")
     assert quick.client.wait_task("t", 10)["state_name"] == "Interrupted"
@@ -73,10 +64,8 @@ def test_stop_grace_lets_a_task_have_its_time(quick):
 def test_overlap(quick, overlap, fired, missed):
     quick.start_edges("a")
     task(quick, "t", every=0.4, overlap=overlap, end_at=after(seconds=1.5), timeout=60)
-    for _ in quick.client.events():
-        found = quick.client.task("t")
-        if not found["enabled"]:
-            break
+    quick.until(lambda: not quick.client.task("t")["enabled"])
+    found = quick.client.task("t")
     assert found["run_count"] == fired
     assert (found["missed"] > 0) is missed
     firings = [one for one in quick.client.tasks(limit=100)["tasks"] if "scheduled_for" in one]

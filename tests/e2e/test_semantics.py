@@ -175,19 +175,17 @@ def test_for_each_and_references(world, name):
     assert tasks[last]["results"] == "123\n"
 
 
-def test_every_at_and_start_now(world, name):
+def fired(templates):
+    """The templates when the first has fired three times and the second once."""
+    return templates if [one["run_count"] for one in templates] == [3, 1] else None
+
+
+def test_every_and_at(world, name):
     made = world.client.create_task(**add(name + "e", every=0.2, max_runs=3))
     assert made["is_recurring"] is True
     at = time.time() + 0.5
     world.client.create_task(**add(name + "t", at=datetime.fromtimestamp(at).astimezone().isoformat()))
-    for event in world.client.events():
-        templates = [world.client.task(name + letter) for letter in "et"] if event["event"] == "task" else []
-        if (
-            templates
-            and [one["run_count"] for one in templates] == [3, 1]
-            and all("results" in one for one in templates)
-        ):
-            break
+    templates = world.until(lambda: fired([world.client.task(name + letter) for letter in "et"]))
     for template in templates:
         firing = world.client.wait_task(template["last_firing"], 10)
         assert firing["origin"] == {"type": "schedule", "id": template["id"]}
@@ -199,9 +197,7 @@ def test_every_at_and_start_now(world, name):
 def test_a_daemon_stays_running_until_it_is_stopped(world, name):
     world.client.create_task(id=name, name="main", file=module("endless"), daemon=True, timeout=0.2)
     world.client.start_task(name)
-    for event in world.client.events(task_id=name):
-        if event["data"].get("state") == 2:
-            break
+    world.wait_state(name, 2)
     time.sleep(0.5)  # longer than its timeout, which a daemon has none of
     assert world.client.task(name)["state_name"] == "Running"
     world.client.stop_task(name)
@@ -248,9 +244,7 @@ def test_stop_with_finish_lets_the_running_end(world, name):
     tasks = [spin(name + "a", 500_000_000), add(name + "b", depends_on=[name + "a"])]
     made = world.client.create_workflow(tasks)
     world.client.start_workflow(made["workflow_id"])
-    for event in world.client.events(workflow_id=made["workflow_id"]):
-        if event["data"].get("state") == 2 and event["event"] == "task":
-            break
+    world.wait_state(name + "a", 2)
     assert world.call("POST", "/stop", {"workflow_id": made["workflow_id"], "running": "finish"}) == {"stopped": 1}
     ended = world.client.wait_workflow(made["workflow_id"], 30)
     assert [task["state_name"] for task in ended["tasks"]] == ["Completed", "Interrupted"]

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,20 @@ class World:
         answer = self.http.request(method, path, json=body)
         assert answer.status_code == status, answer.text
         return answer.json() if answer.content else None
+
+    def until(self, holds: Callable[[], Any], timeout: float = 30, **scope: str) -> Any:
+        """What holds() answers when that is true; asked when the stream is open, and at each event of the scope."""
+        deadline = time.monotonic() + timeout
+        with self.http.stream("GET", "/events", params=scope) as stream:
+            for line in stream.iter_lines():
+                if line.startswith((": motet", "data:")) and (found := holds()):
+                    return found
+                assert time.monotonic() < deadline, "it did not come to hold in time"
+        raise AssertionError("the stream ended before it held")
+
+    def wait_state(self, task: str, *states: int) -> None:
+        """Waits until the task is in one of these states, in which it stays for a while."""
+        self.until(lambda: self.client.task(task)["state"] in states, task_id=task)
 
     def run(self, id: str, name: str, example: str, inputs: Any = (), timeout: float = 20, **fields: Any) -> Any:
         """A task of an example, from its creation to its end."""
