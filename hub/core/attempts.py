@@ -3,6 +3,8 @@
 An attempt is (task, attempt number, device). Only the current one changes the task: that is the fence.
 """
 
+import json
+
 from hub.core import flow, passing, retries, reuse
 from hub.core.commands import Progress, Result, Started
 from hub.core.model import (
@@ -82,7 +84,9 @@ def start_fields(world: World, task: Task) -> Doc:
         **{key: doc[key] for key in _PASSED_ON if key in doc},
     }
     if task.parents:
-        fields["parent_results"] = passing.parent_results(task)
+        results = fields["parent_results"] = passing.parent_results(task)
+        if passing.speaks_wasi(task, world.modules[doc["module"]]):
+            fields["env"] = {**(doc.get("env") or {}), "PARENT_RESULTS": json.dumps(results)}
     return fields
 
 

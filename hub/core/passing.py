@@ -74,6 +74,14 @@ def replaced(item: Any, parents: dict[str, Task]) -> Any:
     return outputs[0] if field is None and len(outputs) == 1 else outputs
 
 
+def speaks_wasi(task: Task, module: Doc) -> bool:
+    """Whether the module reads its environment: as the task says, or as its imports do."""
+    abi = task.doc.get("abi")
+    if abi in (None, "auto"):
+        return any(one["module"].startswith("wasi") for one in module.get("imports") or ())
+    return bool(abi == "wasi")
+
+
 _FALLBACKS = ("main", "run", "_start")
 
 

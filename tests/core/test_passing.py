@@ -72,3 +72,18 @@ def test_object_inputs_become_arguments_by_the_names_of_the_parameters(play):
     assert start_of(play, "named")["inputs"] == [1, 2]
     assert play.at("lacks").doc["error_info"]["code"] == "bad_inputs"
     assert start_of(play, "unknown")["inputs"] == {"x": 1, "a": [30]}
+
+
+def test_a_wasi_module_gets_the_same_in_its_environment(play):
+    imports = [{"module": "wasi_snapshot_preview1", "name": "fd_write", "kind": "func"}]
+    play.do(commands.AddModule({"id": "c" * 64, "size_bytes": 1, "imports": imports}))
+    play.workflow(
+        spec("a"),
+        spec("by-import", ["a"], module="c" * 64, env={"A": "b"}),
+        spec("by-word", ["a"], abi="wasi"),
+        spec("call", ["a"]),
+    )
+    play.end("a", outputs=[7])
+    assert start_of(play, "by-import")["env"] == {"A": "b", "PARENT_RESULTS": '{"a": [7]}'}
+    assert start_of(play, "by-word")["env"] == {"PARENT_RESULTS": '{"a": [7]}'}
+    assert "env" not in start_of(play, "call")
