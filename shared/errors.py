@@ -37,6 +37,7 @@ FAILURES = {
     "missing_import": (PERMANENT, False),
     "missing_export": (PERMANENT, False),
     "denied": (PERMANENT, False),
+    "quarantined": (PERMANENT, False),
     "bad_reference": (PERMANENT, False),
     "bad_expression": (PERMANENT, False),
     "device_lost": (TRANSIENT, True),

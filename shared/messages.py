@@ -19,6 +19,9 @@ MAX_DOWN = 256 * 1024
 MAX_CHUNK = 64 * 1024
 MAX_NAME = 256
 MAX_RUNNING = 256
+# What a device says it has in its cache, the last used first.
+MAX_MODULES = 64
+MAX_PUBLISH = 8 * 1024
 
 # kinds of a field
 _STR = 1  # text up to the limit
@@ -51,6 +54,7 @@ UP = {
         ("max_chunk", _INT, False, MAX_CHUNK),
         ("running", _PAIRS, True, MAX_RUNNING),
         ("outbox", _PAIRS, True, MAX_RUNNING),
+        ("modules", _LIST, False, MAX_MODULES),
     ),
     "beat": (
         ("boot", _STR, True, 64),
@@ -68,6 +72,7 @@ UP = {
         ("text", _STR, False, MAX_RESULT),
         ("output", _STR, False, MAX_RESULT),
         ("stdout", _STR, False, MAX_RESULT),
+        ("stderr", _STR, False, MAX_RESULT),
         ("exit_code", _INT, False, _BIG),
         ("fuel", _INT, False, _BIG),
         ("duration_ms", _NUM, False, 0),
@@ -76,10 +81,18 @@ UP = {
     "need": (("module", _HASH, True, 64), ("offset", _INT, True, _BIG)),
     "log": (
         ("task", _STR, False, 64),
+        ("attempt", _INT, False, _BIG),
         ("level", _STR, True, 16),
         ("text", _STR, True, 1024),
     ),
     "progress": _TASK + (("permille", _INT, True, 1000), ("text", _STR, False, 256)),
+    # data is base64, for what is no text
+    "publish": _TASK
+    + (
+        ("topic", _STR, True, 128),
+        ("text", _STR, False, MAX_PUBLISH),
+        ("data", _STR, False, MAX_PUBLISH),
+    ),
     "gone": (),
 }
 
