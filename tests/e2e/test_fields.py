@@ -3,6 +3,7 @@
 import signal
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -49,6 +50,60 @@ def test_on_device_lost_lost_after_and_idempotent(quick):
     world.client.stop_task("longer")
 
 
+def test_what_must_not_run_twice_waits_for_a_device_that_still_has_it(quick):
+    quick.start_edges("a", "b")
+    task(quick, "t", inputs=(500_000_000,), timeout=120, idempotent=False, proplet_id="a")
+    quick.client.start_task("t")
+    quick.wait_state("t", 2)
+    # Only the edge is frozen: its worker goes on, and the lease of 1 s ends.
+    quick.edges["a"].child.send_signal(signal.SIGSTOP)
+    quick.until(lambda: not quick.call("GET", "/proplets/a")["alive"])
+    frozen = quick.client.task("t")
+    assert (frozen["state_name"], frozen["proplet_id"]) == ("Running", "a")
+    quick.edges["a"].child.send_signal(signal.SIGCONT)
+    ended = quick.client.wait_task("t", 60)
+    assert ended["results"] == "500000000\n"
+    assert [(one["proplet_id"], one["outcome"]) for one in ended["attempts"]] == [("a", "completed")]
+
+
+def waits(ended) -> list[float]:
+    """Seconds between the attempts of a task."""
+    return [seconds(b["dispatched_at"]) - seconds(a["finish_time"]) for a, b in pairwise(ended["attempts"])]
+
+
+def test_backoff_max_caps_what_the_backoff_asks_for(quick):
+    quick.start_edges("a")
+    trap = {"name": "main", "inputs": (), "example": "trap", "retries": 2, "backoff": "exponential"}
+    task(quick, "t", **trap, backoff_base=60, backoff_max=0.3)
+    quick.client.start_task("t")
+    assert all(0.3 <= wait < 1.3 for wait in waits(quick.client.wait_task("t", 20)))
+
+
+def test_backoff_jitter_spreads_tasks_that_failed_together(quick):
+    quick.start_edges("a")
+    ids = [f"t{at}" for at in range(6)]
+    for id in ids:
+        task(quick, id, "main", (), "trap", retries=1, backoff="fixed", backoff_base=0.5, backoff_jitter=1.0)
+        quick.client.start_task(id)
+    spread = sorted(wait for id in ids for wait in waits(quick.client.wait_task(id, 20)))
+    assert len(spread) == 6
+    assert 0.5 <= spread[0] < spread[-1] < 2
+    assert spread[-1] - spread[0] > 0.1
+
+
+def test_a_daemon_that_ends_by_itself_runs_again_on_the_same_proplet_ever_later(quick):
+    quick.start_edges("a", "b")
+    task(quick, "t", "main", (1, 2), "addition", daemon=True)
+    quick.client.start_task("t")
+    quick.until(lambda: len(quick.client.task("t").get("attempts", ())) >= 3)
+    quick.client.stop_task("t")
+    ended = quick.client.wait_task("t", 10)
+    assert ended["state_name"] == "Interrupted"
+    assert len({one["proplet_id"] for one in ended["attempts"]}) == 1
+    first, second = waits(ended)[:2]
+    assert 1 <= first < 1.9 <= second
+
+
 def test_stop_grace_lets_a_task_have_its_time(quick):
     quick.start_edges("a")
     task(quick, "t", "main", (), "endless", stop_grace_s=0.5)
@@ -73,6 +128,34 @@ def test_overlap(quick, overlap, fired, missed):
         first = quick.client.wait_task(firings[0]["id"], 10)
         assert (first["state_name"], "replaced" in first["error"]) == ("Interrupted", True)
     quick.call("POST", "/stop", {"all": True})
+
+
+def test_overlap_queue_fires_the_slot_that_waits_when_the_one_before_has_ended(quick):
+    quick.start_edges("a")
+    task(quick, "t", every=0.3, overlap="queue", end_at=after(seconds=1.4), timeout=60)
+    quick.until(lambda: not quick.client.task("t")["enabled"])
+    first = quick.client.task("t")
+    # One runs, one waits, and there is no place for a third.
+    assert first["run_count"] == 1 and first["missed"] >= 1
+    quick.client.stop_task(first["last_firing"])
+    second = quick.until(lambda: quick.client.task("t")["run_count"] == 2 and quick.client.task("t"))
+    queued = quick.client.task(second["last_firing"])
+    assert seconds(queued["scheduled_for"]) - seconds(quick.client.task(first["last_firing"])["scheduled_for"]) < 0.4
+    quick.call("POST", "/stop", {"all": True})
+
+
+@pytest.mark.parametrize("grace, missed", [(0.2, True), (60, False)])
+def test_misfire_grace_decides_on_slots_that_are_late_while_the_hub_runs(quick, grace, missed):
+    quick.start_edges("a")
+    task(quick, "t", "main", (1, 2), "addition", every=0.5, start_at=after(seconds=0.5), end_at=after(seconds=2.2),
+         misfire_grace=grace, overlap="allow")  # fmt: skip
+    quick.hub.child.send_signal(signal.SIGSTOP)
+    time.sleep(2.3)  # the clock on the wall is what is tested
+    quick.hub.child.send_signal(signal.SIGCONT)
+    quick.until(lambda: not quick.client.task("t")["enabled"])
+    found = quick.client.task("t")
+    assert (found["missed"] > 0) is missed
+    assert found["run_count"] + found["missed"] == 4
 
 
 @pytest.mark.parametrize("catchup, fired", [("none", 0), ("latest", 1), ("all", 3)])
