@@ -51,13 +51,15 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class ModuleInfo:
-    """What inspect() found. memory, table: own or imported, None without; start: a function's index or None."""
+    """What a module is like. memory, table: own or imported, None without; start: a function's index or None;
+    features: sorted words of what it uses beyond the MVP, found by validate() alone."""
 
     exports: tuple[Export, ...]
     imports: tuple[Import, ...]
     memory: Limits | None
     table: Limits | None
     start: int | None
+    features: tuple[str, ...]
     custom_sections: tuple[str, ...]
     size_bytes: int
 
@@ -67,7 +69,7 @@ class ModuleInfo:
 
     def to_doc(self) -> dict[str, Any]:
         """As JSON: exports [{name, kind, params, results, param_names}], imports [{module, name, kind, params,
-        results}], memory {min_pages, max_pages}, table {min, max}, start, custom_sections, size_bytes."""
+        results}], memory {min_pages, max_pages}, table {min, max}, start, features, custom_sections, size_bytes."""
         memory, table = self.memory, self.table
         return {
             "exports": [item.to_doc() for item in self.exports],
@@ -75,6 +77,7 @@ class ModuleInfo:
             "memory": memory and {"min_pages": memory.least, "max_pages": memory.most},
             "table": table and {"min": table.least, "max": table.most},
             "start": self.start,
+            "features": list(self.features),
             "custom_sections": list(self.custom_sections),
             "size_bytes": self.size_bytes,
         }

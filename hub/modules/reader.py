@@ -93,10 +93,12 @@ class Reader:
 
     def signed(self, bits: int) -> None:
         """Steps over a signed LEB128 number; its value is no concern here."""
-        for _ in range((bits + 6) // 7):
-            if self.byte() < 0x80:
-                return
-        self.bad(f"a number is longer than {bits} bits")
+        room = bits
+        while (byte := self.byte()) > 0x7F and room > 7:
+            room -= 7
+        # In the last byte there can be, what lies above the number must repeat its sign.
+        if byte > 0x7F or (room < 7 and byte >> (room - 1) not in (0, (1 << (8 - room)) - 1)):
+            self.bad(f"a number is longer than {bits} bits")
 
     def count(self, least: int = 1) -> int:
         """How many items follow, each of at least so many bytes: never more than the bytes left can hold."""

@@ -78,6 +78,7 @@ def test_addition() -> None:
         "memory": None,
         "table": None,
         "start": None,
+        "features": [],
         "custom_sections": [],
         "size_bytes": 42,
     }
@@ -99,6 +100,7 @@ def test_every_section() -> None:
         "memory": {"min_pages": 2, "max_pages": 16},
         "table": {"min": 3, "max": None},
         "start": 1,
+        "features": [],
         "custom_sections": ["producers", "name"],
         "size_bytes": len(FULL),
     }
