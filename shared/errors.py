@@ -42,6 +42,7 @@ FAILURES = {
     "bad_expression": (PERMANENT, False),
     "device_lost": (TRANSIENT, True),
     "worker_died": (TRANSIENT, True),
+    "device_error": (TRANSIENT, True),
     "dependency_failed": (DEPENDENCY, False),
     "cancelled": (CANCELLED, False),
 }
