@@ -15,6 +15,8 @@ from shared.errors import BadRequest, MotetError, TooLarge
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MODULES = {path.stem: path.read_bytes() for path in sorted(EXAMPLES.glob("*.wasm"))}
+# A module of 100 KB has 100,000 prefixes, a minute's work.
+SMALL = [name for name, data in MODULES.items() if len(data) < 16 * 1024]
 ADDITION = MODULES["addition"]
 
 
@@ -197,7 +199,7 @@ def test_over_the_limit() -> None:
         inspect(HEADER + bytes(MAX_MODULE - 7))
 
 
-@pytest.mark.parametrize("name", [*MODULES, "full"])
+@pytest.mark.parametrize("name", [*SMALL, "full"])
 def test_every_truncation_is_refused(name: str) -> None:
     """A prefix passes only where it is a module itself: it ends behind a section, and every function has its body."""
     data = MODULES.get(name, FULL)
