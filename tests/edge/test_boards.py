@@ -12,9 +12,9 @@ from edge.cpython.boards import load_board, simulated
 from shared.errors import BadRequest, TaskFailure
 
 
-def code(board, *call):
+def code(board, function, *arguments):
     with pytest.raises(TaskFailure) as failed:
-        board.call(*call)
+        getattr(board, function)(*arguments)
     return failed.value.code
 
 
@@ -39,14 +39,14 @@ def written(tmp_path):
 
 def test_the_simulated_board_has_everything():
     board = load_board("simulated")
-    assert board.offered == ["adc", "gpio_read", "gpio_write", "sensor"]
-    assert board.call("gpio_read", 4) == 0
-    assert board.call("gpio_write", 4, 5) == 0
-    assert board.call("gpio_read", 4) == 1
-    board.call("gpio_write", 4, 0)
-    assert board.call("gpio_read", 4) == 0
-    assert 17_500 <= board.call("sensor", 0) <= 25_500
-    assert 0 <= board.call("adc", 7) <= 4095
+    assert board.functions == ["adc", "gpio_read", "gpio_write", "sensor"]
+    assert board.gpio_read(4) == 0
+    board.gpio_write(4, 5)
+    assert board.gpio_read(4) == 1
+    board.gpio_write(4, 0)
+    assert board.gpio_read(4) == 0
+    assert 17_500 <= board.sensor(0) <= 25_500
+    assert 0 <= board.adc(7) <= 4095
 
 
 def test_simulated_sensors_follow_the_clock_and_nothing_else():
@@ -62,8 +62,8 @@ def test_simulated_sensors_follow_the_clock_and_nothing_else():
 
 def test_a_board_file_is_functions(written):
     board = load_board(str(written("def sensor(channel):\n    return 1000 * channel\n\ndef helper():\n    pass\n")))
-    assert board.offered == ["sensor"]
-    assert board.call("sensor", 7) == 7000
+    assert board.functions == ["sensor"]
+    assert board.sensor(7) == 7000
     assert code(board, "adc", 0) == "denied"
 
 
@@ -77,7 +77,7 @@ class Roof(Board):
 board = Roof()
 """
     board = load_board(str(written(text)))
-    assert board.call("gpio_read", 17) == 0
+    assert board.gpio_read(17) == 0
     assert code(board, "gpio_read", 18) == code(board, "gpio_write", 18, 1) == "denied"
     assert code(board, "sensor", 3) == code(board, "sensor", -1) == "denied"
 
@@ -87,9 +87,9 @@ def test_hardware_that_fails_is_the_attempts_failure(written):
     text += "def adc(channel):\n    return 2 ** 31 - 1 + channel\n"
     board = load_board(str(written(text)))
     assert code(board, "sensor", 1) == code(board, "sensor", 0) == code(board, "adc", 1) == "device_error"
-    assert board.call("adc", 0) == 2**31 - 1
+    assert board.adc(0) == 2**31 - 1
     with pytest.raises(TaskFailure, match="sensor of 1 failed: OSError: no answer on the bus"):
-        board.call("sensor", 1)
+        board.sensor(1)
 
 
 @pytest.mark.parametrize(
@@ -133,26 +133,26 @@ def pi(monkeypatch):
 
 def test_gpiozero_reads_and_writes_pins(pi):
     board, factory = pi
-    assert board.offered == ["gpio_read", "gpio_write"]
+    assert board.functions == ["gpio_read", "gpio_write"]
     wire = factory.pin(17)
-    assert board.call("gpio_read", 17) == 0
+    assert board.gpio_read(17) == 0
     assert wire.function == "input"
     wire.drive_high()
-    assert board.call("gpio_read", 17) == 1
-    board.call("gpio_write", 17, 0)
+    assert board.gpio_read(17) == 1
+    board.gpio_write(17, 0)
     assert (wire.function, wire.state) == ("output", 0)
-    board.call("gpio_write", 17, 1)
-    assert (wire.state, board.call("gpio_read", 17)) == (1, 1)
-    board.call("gpio_write", 27, 1)
+    board.gpio_write(17, 1)
+    assert (wire.state, board.gpio_read(17)) == (1, 1)
+    board.gpio_write(27, 1)
     assert factory.pin(27).state == 1
 
 
 def test_gpiozero_reads_a_pin_that_is_wired_to_a_pull_up(pi):
     board, factory = pi
     factory.pin(2).drive_high()
-    assert board.call("gpio_read", 2) == 1
+    assert board.gpio_read(2) == 1
     factory.pin(2).drive_low()
-    assert board.call("gpio_read", 2) == 0
+    assert board.gpio_read(2) == 0
 
 
 def test_gpiozero_says_what_is_wrong_with_a_pin(pi):
@@ -237,13 +237,13 @@ def test_gpiod_reads_and_writes_lines(gpiod):
     board = load_board("gpiod")
     chip = board._board._chip
     chip.wires[4] = Value.ACTIVE
-    assert board.call("gpio_read", 4) == 1
+    assert board.gpio_read(4) == 1
     chip.wires[4] = Value.INACTIVE
-    assert board.call("gpio_read", 4) == 0
-    board.call("gpio_write", 4, 1)
-    assert (chip.lines[4].output_value, board.call("gpio_read", 4)) == (Value.ACTIVE, 1)
-    board.call("gpio_write", 4, 0)
-    board.call("gpio_write", 5, 1)
+    assert board.gpio_read(4) == 0
+    board.gpio_write(4, 1)
+    assert (chip.lines[4].output_value, board.gpio_read(4)) == (Value.ACTIVE, 1)
+    board.gpio_write(4, 0)
+    board.gpio_write(5, 1)
     assert [chip.lines[n].output_value for n in (4, 5)] == [Value.INACTIVE, Value.ACTIVE]
     assert code(board, "gpio_read", 54) == "device_error"
     board.close()

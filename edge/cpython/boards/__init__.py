@@ -33,24 +33,42 @@ _I32 = 1 << 31
 
 
 class Board:
-    """A board as the edge uses it: checked when it is made, and at every call."""
+    """A board as a runner uses it, with the names of its `functions`: checked when it is made, and at every call.
+
+    TaskFailure denied: the board does not offer the function, or not for this pin or channel. device_error: the
+    hardware, or the code that drives it, failed.
+    """
 
     def __init__(self, name: str, board: "Any") -> None:
         """BadRequest (bad_config): it has no function of a board, or a list that is none."""
         self.name = name
         self._board = board
-        self.offered = [function for function in sorted(LISTS) if callable(getattr(board, function, None))]
-        self._allowed = {function: _numbers(name, board, LISTS[function]) for function in self.offered}
-        if not self.offered:
+        self.functions = [function for function in sorted(LISTS) if callable(getattr(board, function, None))]
+        self._allowed = {function: _numbers(name, board, LISTS[function]) for function in self.functions}
+        if not self.functions:
             _refuse(f"board {name} has none of the functions {', '.join(LISTS)}: define at least one")
 
-    def call(self, function: str, *arguments: int) -> int:
-        """The function's result, an i32; 0 of one that returns None.
+    def sensor(self, channel: int) -> int:
+        return self._call("sensor", channel)
 
-        TaskFailure denied: the board does not offer it, or not for this pin or channel. device_error: the hardware, or
-        the code that drives it, failed.
-        """
-        if function not in self.offered:
+    def gpio_read(self, pin: int) -> int:
+        return self._call("gpio_read", pin)
+
+    def gpio_write(self, pin: int, value: int) -> None:
+        self._call("gpio_write", pin, value)
+
+    def adc(self, channel: int) -> int:
+        return self._call("adc", channel)
+
+    def close(self) -> None:
+        """Let go of the hardware, where the board can."""
+        close = getattr(self._board, "close", None)
+        if callable(close):
+            close()
+
+    def _call(self, function: str, *arguments: int) -> int:
+        """The function's result, an i32; 0 of one that returns None."""
+        if function not in self.functions:
             raise TaskFailure("this device's board does not offer %s" % function, "denied")
         allowed = self._allowed[function]
         if allowed is not None and arguments[0] not in allowed:
@@ -64,12 +82,6 @@ class Board:
         if not isinstance(value, int) or not -_I32 <= value < _I32:
             raise TaskFailure("%s of %d gave %.40r, not an i32" % (function, arguments[0], value), "device_error")
         return int(value)
-
-    def close(self) -> None:
-        """Let go of the hardware, where the board can."""
-        close = getattr(self._board, "close", None)
-        if callable(close):
-            close()
 
 
 def load_board(name: str) -> Board:
