@@ -134,6 +134,10 @@ class Reader:
         self.skip(size)
         return Reader(self.data, at, self.at, what, self.budget)
 
+    def again(self) -> "Reader":
+        """Another reader of what this one has not read."""
+        return Reader(self.data, self.at, self.end, self.what, self.budget)
+
     def finish(self) -> None:
         """Refuses bytes that nothing has read."""
         if self.left():

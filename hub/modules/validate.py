@@ -35,7 +35,7 @@ def check(module: Walk) -> set[str]:
     _check_segments(module)
     checker = Checker(module)
     for index, body in enumerate(module.bodies, module.imported_functions):
-        checker.check(index, body)
+        checker.check(index, body.again())
     features = checker.features
     if any(len(kind.results) > 1 for kind in module.types):
         features.add("multi-value")

@@ -282,15 +282,13 @@ class Walk:
     def code_section(self, part: Reader) -> None:
         for _ in range(part.count(least=3)):
             body = part.part("function body")
-            at = body.at
+            self.bodies.append(body.again())
             for _ in range(body.count(least=2)):
                 body.u32()
                 if body.byte() not in VALUE_TYPES:
                     body.bad("a local of an unknown type")
             if not body.left() or part.data[body.end - 1] != _END:
                 body.bad("it does not end with `end`")
-            body.at = at
-            self.bodies.append(body)
 
     def data_section(self, part: Reader) -> None:
         for _ in range(part.count(least=2)):
