@@ -45,25 +45,25 @@ def test_the_simulated_board_has_everything():
     assert board.gpio_read(4) == 1
     board.gpio_write(4, 0)
     assert board.gpio_read(4) == 0
-    assert 17_500 <= board.sensor(0) <= 25_500
+    assert 17.5 <= board.sensor(0) <= 25.5
     assert 0 <= board.adc(7) <= 4095
 
 
 def test_simulated_sensors_follow_the_clock_and_nothing_else():
     now = 0.0
     first, second = simulated.Board(lambda: now), simulated.Board(lambda: now)
-    assert [first.sensor(channel) for channel in range(3)] == [21_500, 55_000, 1_013_250]
+    assert [first.sensor(channel) for channel in range(3)] == [21.5, 55.0, 1013.25]
     now = 150.0  # a quarter of the temperature's wave
-    assert first.sensor(0) == second.sensor(0) == 25_500
+    assert first.sensor(0) == second.sensor(0) == 25.5
     assert first.adc(0) == second.adc(0)
     now += 600.0
-    assert first.sensor(0) == 25_500
+    assert first.sensor(0) == 25.5
 
 
 def test_a_board_file_is_functions(written):
-    board = load_board(str(written("def sensor(channel):\n    return 1000 * channel\n\ndef helper():\n    pass\n")))
+    board = load_board(str(written("def sensor(channel):\n    return channel / 4\n\ndef helper():\n    pass\n")))
     assert board.functions == ["sensor"]
-    assert board.sensor(7) == 7000
+    assert board.sensor(7) == 1.75
     assert code(board, "adc", 0) == "denied"
 
 
@@ -84,9 +84,10 @@ board = Roof()
 
 def test_hardware_that_fails_is_the_attempts_failure(written):
     text = "def sensor(channel):\n    if channel:\n        raise OSError('no answer on the bus')\n    return 'warm'\n"
-    text += "def adc(channel):\n    return 2 ** 31 - 1 + channel\n"
+    text += "def adc(channel):\n    return (2 ** 31 - 1, 2 ** 31, 1.5, float('nan'))[channel]\n"
     board = load_board(str(written(text)))
-    assert code(board, "sensor", 1) == code(board, "sensor", 0) == code(board, "adc", 1) == "device_error"
+    assert code(board, "sensor", 1) == code(board, "sensor", 0) == "device_error"
+    assert [code(board, "adc", channel) for channel in (1, 2, 3, 4)] == ["device_error"] * 4
     assert board.adc(0) == 2**31 - 1
     with pytest.raises(TaskFailure, match="sensor of 1 failed: OSError: no answer on the bus"):
         board.sensor(1)

@@ -2,7 +2,7 @@
 
 A board is any object with some of these functions:
 
-    sensor(channel)         a measured value in thousandths: 21,500 is 21.5 degrees
+    sensor(channel)         a measured value in its unit, such as 21.5; modules get it in thousandths
     gpio_read(pin)          0 or 1
     gpio_write(pin, value)  0 or 1
     adc(channel)            the converter's raw value
@@ -48,17 +48,17 @@ class Board:
         if not self.functions:
             _refuse(f"board {name} has none of the functions {', '.join(LISTS)}: define at least one")
 
-    def sensor(self, channel: int) -> int:
+    def sensor(self, channel: int) -> float:
         return self._call("sensor", channel)
 
     def gpio_read(self, pin: int) -> int:
-        return self._call("gpio_read", pin)
+        return int(self._call("gpio_read", pin))
 
     def gpio_write(self, pin: int, value: int) -> None:
         self._call("gpio_write", pin, value)
 
     def adc(self, channel: int) -> int:
-        return self._call("adc", channel)
+        return int(self._call("adc", channel))
 
     def close(self) -> None:
         """Let go of the hardware, where the board can."""
@@ -66,8 +66,8 @@ class Board:
         if callable(close):
             close()
 
-    def _call(self, function: str, *arguments: int) -> int:
-        """The function's result, an i32; 0 of one that returns None."""
+    def _call(self, function: str, *arguments: int) -> float:
+        """The function's result, which fits a module's i32; 0 of one that returns None."""
         if function not in self.functions:
             raise TaskFailure("this device's board does not offer %s" % function, "denied")
         allowed = self._allowed[function]
@@ -79,9 +79,12 @@ class Board:
             raise TaskFailure("%s of %d failed: %s" % (function, arguments[0], _words(error)), "device_error") from None
         if value is None:
             return 0
-        if not isinstance(value, int) or not -_I32 <= value < _I32:
-            raise TaskFailure("%s of %d gave %.40r, not an i32" % (function, arguments[0], value), "device_error")
-        return int(value)
+        kinds, most = ((int, float), _I32 / 1000) if function == "sensor" else ((int,), _I32)
+        if not isinstance(value, kinds) or not -most <= value < most:
+            raise TaskFailure(
+                "%s of %d gave %.40r, which does not fit" % (function, arguments[0], value), "device_error"
+            )
+        return value
 
 
 def load_board(name: str) -> Board:

@@ -27,9 +27,9 @@ class Board:
         self._clock = clock
         self._levels: dict[int, int] = {}
 
-    def sensor(self, channel: int) -> int:
+    def sensor(self, channel: int) -> float:
         mean, amplitude, length_s = _WAVES[channel]
-        return round(1000 * (mean + amplitude * self._wave(length_s)))
+        return round(mean + amplitude * self._wave(length_s), 3)
 
     def gpio_read(self, pin: int) -> int:
         return self._levels.get(pin, 0)
