@@ -15,7 +15,8 @@ Every method returns a list of actions, to be done in their order:
 Times are milliseconds that only grow.
 """
 
-from edge.call import failure
+from edge.events import Events
+from edge.failures import failure
 from edge.fetch import Fetches
 from shared.messages import MAX_RUNNING
 
@@ -61,6 +62,7 @@ class Agent:
         self._seen = list(seen)[-SEEN:]
         self._work: list[_Work] = []  # in the order they were accepted
         self._fetches = Fetches()
+        self._events = Events()
         self._connected = False
         self._welcomed = False
         self._epoch = -1
@@ -115,6 +117,7 @@ class Agent:
         if self._welcomed:
             for module in self._fetches.due(now_ms):
                 self._ask(module, now_ms)
+            self._say(self._events.due(now_ms))
         return self._take()
 
     # What happens to modules
@@ -157,10 +160,26 @@ class Agent:
             self._tell_started(work)
         return self._take()
 
+    def event(
+        self, task: str, attempt: int, kind: str, fields: "dict[str, Any]", now_ms: int
+    ) -> "list[tuple[Any, ...]]":
+        """A task that runs says something: kind is `log`, `progress` or `publish`, fields are that message's others."""
+        key = (task, attempt)
+        if self._find(key) is None:
+            pass  # it has ended
+        elif not self._welcomed:
+            self._events.keep(key, kind, fields)
+        elif self._events.take(key, kind, fields, now_ms):
+            self._say([(key, kind, fields)])
+        return self._take()
+
     def finished(self, task: str, attempt: int, result: "dict[str, Any]") -> "list[tuple[Any, ...]]":
         """It has ended; result as the runner gives it."""
         work = self._find((task, attempt))
         if work is not None:
+            lost = self._events.end(work.key)
+            if self._welcomed:
+                self._say(lost)
             self._end(work, result)
             self._run_next()
         return self._take()
@@ -298,6 +317,12 @@ class Agent:
     def _tell_started(self, work: "_Work") -> None:
         if self._welcomed:
             self._act("publish", "started", {"task": work.key[0], "attempt": work.key[1]}, 1)
+
+    def _say(self, events: "list[tuple[Any, str, dict[str, Any]]]") -> None:
+        for key, kind, said in events:
+            fields = dict(said)
+            fields["task"], fields["attempt"] = key
+            self._act("publish", kind, fields, 1 if kind == "publish" else 0)
 
     def _log(self, text: str, task: str) -> None:
         self._logs += 1

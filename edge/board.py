@@ -4,13 +4,20 @@ import gc
 import os
 import sys
 
+from edge.caps import caps_of
 from edge.wasm import InProcessRunner
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 SLOTS = 1
 OUTBOX = 16
 MODULE_BYTES = 256 * 1024
 MAX_CHUNK = 1024
 MAX_MESSAGE = 8 * 1024
+MAX_MODULES = 8
+ABIS = ("call", "edge")
 
 
 def runtime() -> str:
@@ -39,5 +46,9 @@ def flash_free(folder: str) -> int:
     return facts[0] * facts[3]
 
 
-def make_runner() -> InProcessRunner:
-    return InProcessRunner()
+def caps(board: "Any") -> "dict[str, Any]":
+    return caps_of(ABIS, board)
+
+
+def make_runner(board: "Any") -> InProcessRunner:
+    return InProcessRunner(board)

@@ -42,6 +42,17 @@ def read(path: str) -> "bytes | None":
         return None
 
 
+def load(path: str) -> "bytearray | None":
+    """The same, to be changed in place."""
+    data = bytearray(size(path))
+    try:
+        with open(path, "rb") as file:
+            read = file.readinto(data)
+    except OSError:
+        return None
+    return data if read == len(data) else None
+
+
 def size(path: str) -> int:
     """The file's bytes, 0 when there is no such file."""
     try:

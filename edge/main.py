@@ -6,9 +6,9 @@ import os
 from binascii import a2b_base64, hexlify
 
 try:
-    from edge.cpython import host as board
+    from edge.cpython import host as platform
 except ImportError:  # MicroPython: that folder is not on a board
-    from edge import board  # type: ignore[no-redef]
+    from edge import board as platform  # type: ignore[no-redef]
 
 from edge import files
 from edge.agent import Agent
@@ -31,25 +31,27 @@ async def run(
     port: int,
     device: str,
     data: str,
-    slots: int = board.SLOTS,
+    slots: int = platform.SLOTS,
     password: "str | None" = None,
     ssl: "Any" = None,
     labels: "dict[str, str] | None" = None,
     log: "Callable[[str], None]" = lambda line: None,
     runner: "Any" = None,
     base_s: float = 1.0,
+    board: "Any" = None,
 ) -> None:
     """Be an edge until cancelled: then the hub hears DISCONNECT and everything that runs is ended.
 
     device: its id, also its username when there is a password. data: the folder for modules, results and what ran
     here. ssl: an SSLContext. log is called with one sentence at a time. runner: see edge.wasm; the device's own when
-    None. base_s: the backoff's unit. BadRequest: the id is none, or slots is not 1 to 64.
+    None. base_s: the backoff's unit. board: whom the host functions of hardware ask, see edge.wasm. BadRequest: the id
+    is none, or slots is not 1 to 64.
     """
     if not topics.valid_device(device):
         raise BadRequest("a device's id is 1 to 64 of A-Za-z0-9._-, not %r" % device)
     if not 1 <= slots <= 64:
         raise BadRequest("slots must be 1 to 64, not %r" % slots)
-    edge = Edge(device, data, slots, labels or {}, log, runner or board.make_runner())
+    edge = Edge(device, data, slots, labels or {}, log, runner or platform.make_runner(board), platform.caps(board))
     await edge.runner.open()
     ticking = asyncio.create_task(edge.tick())
     try:
@@ -70,26 +72,27 @@ class Edge:
         labels: "dict[str, str]",
         log: "Callable[[str], None]",
         runner: "Any",
+        caps: "dict[str, Any]",
     ) -> None:
         self._data = data
         self._log = log
         self.runner = runner
         self._outbox = Outbox(data + "/outbox")
-        self._modules = Modules(data + "/modules", board.MODULE_BYTES)
-        self._agent = Agent(slots, board.OUTBOX, self._outbox.keys(), _load_seen(data + "/seen"))
+        self._modules = Modules(data + "/modules", platform.MODULE_BYTES)
+        self._agent = Agent(slots, platform.OUTBOX, self._outbox.keys(), _load_seen(data + "/seen"))
         self._boot = hexlify(os.urandom(8)).decode()
         self._booted_ms = now_ms()
         self._facts = {
             "proto": PROTOCOL,
             "agent": VERSION,
-            "runtime": board.runtime(),
-            "caps": {"abi": ["call"], "host": [], "features": []},
+            "runtime": platform.runtime(),
+            "caps": caps,
             "slots": slots,
             "labels": labels,
-            "max_message": board.MAX_MESSAGE,
-            "max_chunk": board.MAX_CHUNK,
+            "max_message": platform.MAX_MESSAGE,
+            "max_chunk": platform.MAX_CHUNK,
         }
-        self.link = Link(device, self, 64 + board.OUTBOX, _unit, log)
+        self.link = Link(device, self, 64 + platform.OUTBOX, _unit, log)
         self.dropped = 0
 
     # What the link asks and tells
@@ -115,10 +118,11 @@ class Edge:
             return self._outbox.get(*fields)  # None: acknowledged meanwhile
         if kind in ("hello", "beat"):
             fields["boot"] = self._boot
-            fields["mem_free"], fields["mem_total"] = board.memory()
+            fields["mem_free"], fields["mem_total"] = platform.memory()
         if kind == "hello":
             fields.update(self._facts)
-            fields["flash_free"] = board.flash_free(self._data)
+            fields["flash_free"] = platform.flash_free(self._data)
+            fields["modules"] = self._modules.names(platform.MAX_MODULES)
         elif kind == "beat":
             fields["uptime_s"] = (now_ms() - self._booted_ms) // 1000
         return make_up(kind, fields)
@@ -160,12 +164,12 @@ class Edge:
             elif kind == "run":
                 start = action[1]
                 path = self._modules.path(start["module"]) or ""
-                self.runner.start(start, path, self._on_started, self._on_finished)
+                self.runner.start(start, path, self._on_started, self._on_finished, self._on_event)
             elif kind == "stop":
                 self.runner.stop(*action[1:])
 
     def _store(self, fields: "dict[str, Any]") -> None:
-        payload = encode(fields, min(MAX_RESULT, board.MAX_MESSAGE))
+        payload = encode(fields, min(MAX_RESULT, platform.MAX_MESSAGE))
         if not self._outbox.put(fields["task"], fields["attempt"], payload):
             self._log("the disk refused a result: it is held in memory until the hub has it")
 
@@ -205,6 +209,9 @@ class Edge:
 
     def _on_started(self, task: str, attempt: int) -> None:
         self._do(self._agent.started(task, attempt))
+
+    def _on_event(self, task: str, attempt: int, kind: str, fields: "dict[str, Any]") -> None:
+        self._do(self._agent.event(task, attempt, kind, fields, now_ms()))
 
     def _on_finished(self, task: str, attempt: int, result: "dict[str, Any]") -> None:
         self._do(self._agent.finished(task, attempt, result))

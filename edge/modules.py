@@ -61,6 +61,10 @@ class Modules:
         self._order.append(module)
         return self._path(module)
 
+    def names(self, most: int) -> "list[str]":
+        """The modules that are here whole, the last used first; at most so many."""
+        return [name for name in reversed(self._order) if not name.endswith(_PART)][:most]
+
     def part_size(self, module: str) -> int:
         """Bytes that have arrived of a module that is not here whole."""
         return self._sizes.get(module + _PART, 0)

@@ -3,7 +3,7 @@
 import json
 
 from edge import files
-from edge.call import failure
+from edge.failures import failure
 from shared.errors import MotetError
 from shared.messages import MAX_RESULT, make_up
 

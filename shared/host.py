@@ -45,6 +45,8 @@ FUNCTIONS = {
 }
 
 MAX_TOPIC = 128
+# Characters: of text, or of base64.
+MAX_PUBLISH = 8 * 1024
 _TOPIC = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/"
 
 

@@ -12,6 +12,7 @@ except ImportError:  # MicroPython
     pass
 
 from shared.errors import BadRequest, TooLarge
+from shared.host import MAX_PUBLISH, MAX_TOPIC
 
 MAX_UP = 64 * 1024
 MAX_RESULT = 48 * 1024
@@ -21,7 +22,6 @@ MAX_NAME = 256
 MAX_RUNNING = 256
 # What a device says it has in its cache, the last used first.
 MAX_MODULES = 64
-MAX_PUBLISH = 8 * 1024
 
 # kinds of a field
 _STR = 1  # text up to the limit
@@ -89,7 +89,7 @@ UP = {
     # data is base64, for what is no text
     "publish": _TASK
     + (
-        ("topic", _STR, True, 128),
+        ("topic", _STR, True, MAX_TOPIC),
         ("text", _STR, False, MAX_PUBLISH),
         ("data", _STR, False, MAX_PUBLISH),
     ),

@@ -2,7 +2,9 @@
 
 import os
 import sys
+from typing import Any
 
+from edge.caps import caps_of
 from edge.cpython.pool import Pool
 
 SLOTS = 4
@@ -10,6 +12,8 @@ OUTBOX = 128
 MODULE_BYTES = 64 * 1024 * 1024
 MAX_CHUNK = 64 * 1024
 MAX_MESSAGE = 256 * 1024
+MAX_MODULES = 64
+ABIS = ("call", "edge")
 
 
 def runtime() -> str:
@@ -33,5 +37,9 @@ def flash_free(folder: str) -> int:
     return facts.f_bavail * facts.f_frsize
 
 
-def make_runner() -> Pool:
-    return Pool()
+def caps(board: Any) -> dict[str, Any]:
+    return caps_of(ABIS, board)
+
+
+def make_runner(board: Any) -> Pool:
+    return Pool(board=board)

@@ -6,21 +6,26 @@ a SEQPACKET socket at fd 0, and it alone forks and reaps, so that a number can n
     b"F<number>" and one fd    fork a worker that serves the channel fd
     b"K<number>"               kill it, wait for its end; answer b"<number> <wait status>" (-1: it never was)
 
-A channel carries frames: four bytes of length, then JSON. In: {"path": file of the module, "start": fields of the
-`start` message}. Out: an empty frame when the task runs, then its result. A worker ends when its channel does; worker
-and template are killed by the kernel when their parent dies, in the middle of an endless loop too.
+edge.cpython.channel says what goes over a channel. A worker ends when its channel does; worker and template are killed
+by the kernel when their parent dies, in the middle of an endless loop too.
 """
 
 import ctypes
 import gc
-import json
 import os
 import resource
 import socket
 import sys
 
 from edge import call, files
+from edge.cpython import abis
+from edge.cpython.channel import Channel, Port
 from edge.cpython.m3 import Library
+from edge.failures import failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing costs a worker memory
+    from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 _SIGKILL = 9
@@ -105,43 +110,19 @@ def _silence() -> None:
     os.close(null)
 
 
-def _serve_channel(channel: int, engine: Library) -> None:
+def _serve_channel(fd: int, engine: Library) -> None:
+    channel = Channel(fd)
     while True:
-        request = _read_frame(channel)
-        if not request:
-            return
-        _write(channel, _frame(_run(engine, channel, json.loads(request))))
+        kind, *rest = channel.receive()
+        if kind == "run":
+            channel.send("result", _run(engine, channel, *rest))
 
 
-def _run(engine: Library, channel: int, request: "dict[str, object]") -> bytes:
-    data = files.read(str(request["path"]))
+def _run(
+    engine: Library, channel: Channel, path: str, start: "dict[str, Any]", offers: "list[str]"
+) -> "dict[str, Any]":
+    data = files.load(path)
     if data is None:
-        result = call.failure("bad_module", "the module's file is gone")
-    else:
-        start: dict[str, object] = request["start"]  # type: ignore[assignment]
-        result = call.run(engine.load, start, data, lambda: _write(channel, _frame(b"")))
-    return json.dumps(result).encode()
-
-
-def _frame(payload: bytes) -> bytes:
-    return len(payload).to_bytes(4, "big") + payload
-
-
-def _read_frame(channel: int) -> bytes:
-    return _read(channel, int.from_bytes(_read(channel, 4), "big"))
-
-
-def _read(channel: int, count: int) -> bytes:
-    """So many bytes, or b"" when the channel ends."""
-    data = b""
-    while len(data) < count:
-        more = os.read(channel, count - len(data))
-        if not more:
-            return b""
-        data += more
-    return data
-
-
-def _write(channel: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(channel, data) :]
+        return failure("bad_module", "the module's file is gone")
+    port = Port(channel, [start["task"], start["attempt"]], offers)
+    return call.run(engine.load, start, data, port, lambda: channel.send("started"), abis.find)

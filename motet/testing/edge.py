@@ -51,6 +51,7 @@ class StubEdge:
         self._slots = slots
         self._read_module = read_module
         self._handler: Handler | None = None
+        self._library: Any = None
         self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
 
     def connect(self, handler: Handler) -> None:
@@ -108,9 +109,15 @@ class StubEdge:
             hint = f'hub.on("{start["name"]}", function), or pip install "motet[edge]"'
             return _failure("bad_module", f"the test's edge has nothing to run: {hint}")
         from edge import call
-        from edge.wasm import Instance
+        from edge.cpython.m3 import Library
+        from edge.cpython.pool import wasm3_file
+        from edge.port import Port
 
-        return call.run(Instance, start, self._read_module(start["module"]), on_started)
+        if self._library is None:
+            self._library = Library(wasm3_file())
+        attempt = {"task": start["task"], "attempt": start["attempt"]}
+        port = Port(lambda kind, fields: self._say(kind, {**attempt, **fields}))
+        return call.run(self._library.load, start, self._read_module(start["module"]), port, on_started)
 
     def _say(self, kind: str, fields: dict[str, Any]) -> None:
         assert self._handler is not None

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.agent import BEAT_MS, LOGS, SEEN, Agent
-from edge.call import failure
+from edge.failures import failure
 from edge.fetch import ASK_AGAIN_MS, MAX_ASKS
 
 MODULE = "a" * 64

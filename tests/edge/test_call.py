@@ -7,6 +7,7 @@ import pytest
 from edge import call, wasm
 from edge.cpython.m3 import Library
 from edge.cpython.pool import wasm3_file
+from edge.port import Port
 from tests.edge import wasms
 from tests.edge.wasms import F32, F64, I32, I64, function, module, one
 
@@ -22,7 +23,8 @@ def start(inputs=None, name="main", limits=None, **fields):
 
 def run(load, data, *args, **fields):
     begun = []
-    result = call.run(load, start(*args, **fields), data, lambda: begun.append(True))
+    port = Port(lambda *event: None)
+    result = call.run(load, start(*args, **fields), data, port, lambda: begun.append(True))
     result["begun"] = bool(begun)
     return result
 
@@ -78,7 +80,7 @@ def test_several_results_and_none(load):
         (one(wasms.CALL0), [], "trap_stack"),
         (module(function("main", wasms.LOAD0, (I32,), (I32,)), pages=1), [-1], "trap_oob"),
         (module(function("main", wasms.CALL_INDIRECT, (I32,)), table=2), [1], "trap_undefined_element"),
-        (module(function("main", wasms.CALL0), imported="missing"), [], "missing_import"),
+        (module(function("main", wasms.CALL0), imports=(("env", "missing", "v()"),)), [], "missing_import"),
     ],
 )
 def test_every_trap_has_its_code(load, data, inputs, expected):

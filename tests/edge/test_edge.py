@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from edge.call import failure
+from edge.failures import failure
 from edge.main import run
 from shared.errors import BadRequest
 from tests.edge import broker as b
@@ -29,7 +29,7 @@ class StandIn:
     async def open(self):
         pass
 
-    def start(self, start, path, on_started, on_finished):
+    def start(self, start, path, on_started, on_finished, on_event):
         self.runs[start["task"]] = (start, on_finished)
         on_started(start["task"], start["attempt"])
 
@@ -67,7 +67,7 @@ async def test_hello_says_what_it_is(tmp_path):
         assert hello["slots"] == 3
         assert hello["labels"] == {"site": "x"}
         assert hello["runtime"].startswith("cpython 3.")
-        assert hello["caps"]["abi"] == ["call"]
+        assert hello["caps"]["abi"] == ["call", "edge"]
         assert 0 < hello["mem_free"] <= hello["mem_total"]
         assert hello["running"] == hello["outbox"] == []
         assert log == [f"edge dev connected to 127.0.0.1:{hub.port}"]

@@ -44,6 +44,10 @@ class Runs:
         self.pool = pool
         self.folder = folder
         self.count = 0
+        self.events = []
+
+    def on_event(self, task, attempt, kind, fields):
+        self.events.append((task, kind, fields))
 
     def start(self, data=wasms.ADDER, inputs=None, limits=None, **fields):
         """(name of the task, event of its start, future of its result)"""
@@ -54,7 +58,9 @@ class Runs:
         begun = asyncio.Event()
         ended = asyncio.get_running_loop().create_future()
         message = {"task": task, "attempt": 1, "name": "main", "inputs": inputs, "limits": limits or {}, **fields}
-        self.pool.start(message, str(path), lambda *key: begun.set(), lambda *result: ended.set_result(result[2]))
+        self.pool.start(
+            message, str(path), lambda *key: begun.set(), lambda *result: ended.set_result(result[2]), self.on_event
+        )
         return task, begun, ended
 
     async def run(self, *args, **fields):
@@ -198,7 +204,8 @@ async def main():
     pool = Pool()
     await pool.open()
     start = {"task": "t", "attempt": 1, "name": "main", "limits": {}}
-    pool.start(start, sys.argv[1], lambda *key: print("started", flush=True), lambda *result: None)
+    nothing = lambda *_: None
+    pool.start(start, sys.argv[1], lambda *key: print("started", flush=True), nothing, nothing)
     await asyncio.sleep(60)
 
 asyncio.run(main())

@@ -1,0 +1,71 @@
+"""The thread that asks the board for the tasks, one call at a time, so that a slow sensor holds up nobody else."""
+
+import asyncio
+import math
+import queue
+import threading
+from typing import Any
+
+Answer = tuple[int | float | None, str | None]
+_Call = tuple["asyncio.Future[Answer]", str, list[int]]
+
+
+class BoardThread:
+    """Starts with the first call. One that never returns is left behind with its thread when its task has ended."""
+
+    def __init__(self, board: Any) -> None:
+        self._board = board
+        self._loop = asyncio.get_running_loop()
+        self._calls: queue.SimpleQueue[_Call | None] | None = None
+        self._current: asyncio.Future[Answer] | None = None
+
+    async def ask(self, name: str, arguments: list[int]) -> Answer:
+        """(value, None), or (None, why not). Cancelled, it gives the call up."""
+        if self._calls is None:
+            self._calls = queue.SimpleQueue()
+            threading.Thread(target=self._serve, args=(self._calls,), name="motet-board", daemon=True).start()
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        self._calls.put((future, name, arguments))
+        try:
+            return await future
+        finally:
+            if future is self._current and future.cancelled():
+                self._leave()
+
+    def close(self) -> None:
+        if self._calls is not None:
+            self._calls.put(None)
+
+    def _leave(self) -> None:
+        """The thread is stuck: those that wait behind get another."""
+        stuck, self._calls = self._calls, queue.SimpleQueue()
+        assert stuck is not None
+        while not stuck.empty():
+            self._calls.put(stuck.get())
+        stuck.put(None)
+        threading.Thread(target=self._serve, args=(self._calls,), name="motet-board", daemon=True).start()
+
+    def _serve(self, calls: "queue.SimpleQueue[_Call | None]") -> None:
+        while (call := calls.get()) is not None:
+            future, name, arguments = call
+            if not future.cancelled():
+                self._current = future
+                answer = self._answer(name, arguments)
+                try:
+                    self._loop.call_soon_threadsafe(_settle, future, answer)
+                except RuntimeError:  # the loop is closed: nobody waits any more
+                    return
+
+    def _answer(self, name: str, arguments: list[int]) -> Answer:
+        try:
+            value = getattr(self._board, name)(*arguments)
+        except Exception as error:
+            return None, str(error) or repr(error)
+        if value is None or (isinstance(value, (int, float)) and math.isfinite(value)):
+            return value, None
+        return None, f"the board answered {value!r}"
+
+
+def _settle(future: "asyncio.Future[Answer]", answer: Answer) -> None:
+    if not future.done():
+        future.set_result(answer)

@@ -1,0 +1,46 @@
+"""The port of edge.host for a task in this process."""
+
+from edge.caps import offers
+from edge.clock import now_ms
+from edge.turn import others_run
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+# How long the rest of the edge may have to wait for a task.
+TURN_MS = 20
+
+
+class Port:
+    """emit(kind, fields) takes the events; board as edge.wasm describes it."""
+
+    def __init__(self, emit: "Callable[[str, dict[str, Any]], None]", board: "Any" = None) -> None:
+        self.emit = emit
+        self._board = board
+        self.offers = offers(board)
+        self._grace_ms: int | None = None
+        self._answer: tuple[Any, str | None] | None = None
+        self._turned_ms = now_ms()
+
+    def stop(self, grace_ms: int) -> None:
+        self._grace_ms = grace_ms
+
+    def grace_ms(self) -> "int | None":
+        if now_ms() - self._turned_ms >= TURN_MS:
+            self.wait(0)
+        return self._grace_ms
+
+    def wait(self, ms: float) -> None:
+        others_run(int(min(ms, TURN_MS)))
+        self._turned_ms = now_ms()
+
+    def ask(self, name: str, arguments: "tuple[int, ...]") -> None:
+        try:
+            self._answer = (getattr(self._board, name)(*arguments), None)
+        except Exception as error:
+            self._answer = (None, str(error) or repr(error))
+
+    def answer(self) -> "tuple[Any, str | None] | None":
+        return self._answer
