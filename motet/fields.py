@@ -17,7 +17,7 @@ FIELDS = frozenset(
     """id kind image_url file abi cli_args env daemon proplet_id run_if on_dep_failure when retries max_attempts backoff
     backoff_base backoff_max backoff_jitter retry_on timeout queue_timeout on_device_lost lost_after idempotent
     stop_grace_s cost parent_id user_id priority metadata placement resources broadcast for_each max_items cache
-    idempotency_key dedup_key params""".split()
+    idempotency_key dedup_key params stdin allow limits""".split()
 )
 
 

@@ -14,9 +14,6 @@ from motet.fields import Module, module_bytes
 from motet.workflow import Task, Workflow
 from shared.errors import BadRequest
 
-# What an edge calls when no function is named, behind the task's own name.
-_DEFAULT_FUNCTIONS = ("main", "run", "_start")
-
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -93,10 +90,11 @@ def _value(step: Step, param: str, tasks: Mapping[str, Task]) -> Any:
 def _parameters(name: str, module: bytes, function: str | None) -> tuple[str, ...]:
     """The names of the parameters of the function that an edge will call."""
     # Pure standard library: a client without the extra `hub` has it too.
+    from hub.core.abi import FALLBACKS
     from hub.modules.inspect import inspect
 
     info = inspect(module)
-    wanted = (function,) if function else (name, *_DEFAULT_FUNCTIONS)
+    wanted = (function,) if function else (name, *FALLBACKS)
     export = next((export for one in wanted if (export := info.function(one)) is not None), None)
     if export is None or export.signature is None:
         raise BadRequest(f"task {name}: its module exports none of {', '.join(wanted)}", "missing_export")

@@ -34,6 +34,14 @@ class ResourcesIn(msgspec.Struct):
     memory_kb: Annotated[int, msgspec.Meta(ge=0, le=1 << 32)] = 0
 
 
+class LimitsIn(msgspec.Struct, omit_defaults=True):
+    """What a task may use at most; what it does not say is the hub's to say."""
+
+    memory_pages: Annotated[int, msgspec.Meta(ge=1, le=4096)] | None = None
+    stack_bytes: Annotated[int, msgspec.Meta(ge=1024, le=1 << 16)] | None = None
+    output_bytes: Annotated[int, msgspec.Meta(ge=0, le=48 << 10)] | None = None
+
+
 class TaskIn(msgspec.Struct):
     """A task as a client defines it (semantics.md); unknown fields are ignored, null counts as absent."""
 
@@ -49,6 +57,9 @@ class TaskIn(msgspec.Struct):
     cli_args: list[str] | None = None
     inputs: list[int | float | str] | dict[str, Any] | None = None
     env: dict[str, str] | None = None
+    stdin: str | None = None
+    allow: list[str] | None = None
+    limits: LimitsIn | None = None
     daemon: bool | None = None
     encrypted: bool | None = None
     proplet_id: str | None = None

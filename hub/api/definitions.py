@@ -8,19 +8,23 @@ import msgspec
 from msgspec import UNSET
 
 from hub.api.bodies import GroupIn, TaskIn, readable
+from hub.core.abi import ABIS, PRIVILEGED, PUBLISH
 from hub.core.conditions import ON_DEP_FAILURE, RUN_IF
 from hub.core.cron import zone
 from hub.core.model import Doc
 from hub.core.retries import BACKOFFS, CODES
 from hub.core.schedules import CATCHUPS, EVERY_LEAST_S, OVERLAPS
+from shared import host
 from shared.errors import BadRequest, TooLarge
+from shared.messages import MAX_DOWN
 
 MAX_TASKS = 20_000
+MAX_ALLOW = 64
 MAX_NAME = 256
 MAX_METADATA = 1 << 20
 ON_DEVICE_LOST = ("retry", "fail", "wait", "interrupt")
 PRIORITIES = {"urgent": 90, "high": 80, "normal": 50, "low": 20}
-ABIS = ("auto", "call", "wasi", "edge", "extism")
+_PIN = re.compile(r"0|[1-9][0-9]{0,8}")
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _IMAGE = re.compile(
     r"(https?|file)://\S+|[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?"
@@ -82,10 +86,14 @@ def definition(task: TaskIn) -> Doc:
         value = getattr(task, field)
         if value:
             spec["pinned_to" if field == "proplet_id" else field] = check_id(field, value)
-    for field in ("placement", "resources", "cache"):
+    for field in ("placement", "resources", "cache", "limits"):
         value = getattr(task, field)
         if value is not None:
             spec[field] = msgspec.to_builtins(value)
+    if task.stdin is not None:
+        spec["stdin"] = _stdin(task.stdin)
+    if task.allow is not None:
+        spec["allow"] = _allow(task.allow)
     for part in (_dependencies, _checked, _failing, _scheduled):
         spec.update(part(task))
     return spec
@@ -99,6 +107,28 @@ def _dependencies(task: TaskIn) -> Doc:
     required = {(one if isinstance(one, str) else one.id): isinstance(one, str) or one.required for one in given}
     optional = [id for id, needed in required.items() if not needed]
     return {"depends_on": list(required), **({"optional": optional} if optional else {})}
+
+
+def _stdin(text: str) -> str:
+    if len(text) > MAX_DOWN:
+        raise TooLarge(f"stdin is over {MAX_DOWN} characters: a start message would not carry it")
+    return text
+
+
+def _allow(entries: list[str]) -> list[str]:
+    """The host functions that the task may use, each with one pin, channel or topic or with any."""
+    if len(entries) > MAX_ALLOW:
+        raise BadRequest(f"allow has {len(entries)} entries, over {MAX_ALLOW}", "bad_allow")
+    for entry in entries:
+        name, colon, argument = entry.partition(":")
+        known = host.valid_topic(argument) if name == PUBLISH else _PIN.fullmatch(argument)
+        if name not in PRIVILEGED or (colon and not known):
+            raise BadRequest(
+                f"allow {entry[:160]!r} is not known: use one of {', '.join(PRIVILEGED)}, alone or with a number "
+                f"(gpio_read:17), {PUBLISH} with a topic (publish:room/)",
+                "bad_allow",
+            )
+    return entries
 
 
 def _failing(task: TaskIn) -> Doc:

@@ -16,7 +16,7 @@ from hub.core.model import Doc
 from hub.modules.header import MAX_MODULE
 from hub.modules.inspect import inspect
 from hub.runtime import Runtime
-from shared.errors import BadRequest, NotFound, TooLarge
+from shared.errors import BadRequest, TooLarge
 
 # A multipart body is a little larger than the file in it.
 MAX_UPLOAD = MAX_MODULE + (64 << 10)
@@ -55,7 +55,7 @@ async def uploaded(request: Request) -> bytes:
 async def list_modules(request: Request) -> Response:
     modules = runtime_of(request).engine.world.modules
     frame, shown = params.cut(request, "modules", modules.values(), len(modules))
-    return answer({**frame, "modules": [module_view(doc) for doc in shown]})
+    return answer({**frame, "modules": [module_view(module.doc) for module in shown]})
 
 
 async def get_module(request: Request) -> Response:
@@ -69,7 +69,4 @@ async def get_module(request: Request) -> Response:
 
 def _module(request: Request) -> Doc:
     sha = request.path_params["id"]
-    doc = runtime_of(request).engine.world.modules.get(sha)
-    if doc is None:
-        raise NotFound(f"module {sha} does not exist", "unknown_module")
-    return doc
+    return runtime_of(request).engine.world.module(sha).doc

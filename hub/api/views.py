@@ -6,7 +6,7 @@ from typing import Any
 
 from hub.core.engine import group_times
 from hub.core.fan import results_by_proplet
-from hub.core.model import JOBS, Doc, Group, Proplet
+from hub.core.model import JOBS, REPORTED, Doc, Group, Proplet
 from hub.core.schedules import KINDS, recurring
 from hub.runtime import Runtime
 from shared import states
@@ -16,10 +16,11 @@ ZERO_TIME = "0001-01-01T00:00:00Z"
 FILE_SHOWN = 4096
 # Absent when empty, in the order of print.
 _OPTIONAL = """
-    image_url function abi params inputs env run_if on_dep_failure when retries backoff backoff_base backoff_max
-    backoff_jitter retry_on queue_timeout on_device_lost lost_after idempotent stop_grace_s cost placement
-    resources broadcast for_each max_items cache dedup_key idempotency_key parent_id workflow_id job_id user_id
-    results outputs stdout exit_code duration_ms error error_info metadata origin stopping parts cached archived
+    image_url function abi params inputs env stdin allow limits run_if on_dep_failure when retries backoff
+    backoff_base backoff_max backoff_jitter retry_on queue_timeout on_device_lost lost_after idempotent stop_grace_s
+    cost placement resources broadcast for_each max_items cache dedup_key idempotency_key parent_id workflow_id job_id
+    user_id results outputs stdout stderr output exit_code duration_ms fuel error error_info metadata origin stopping
+    parts cached archived
 """.split()
 
 
@@ -32,7 +33,7 @@ def time_text(wall: float | None) -> str:
 
 
 # What a link reads through to the task it links to.
-_SHARED = ("results", "outputs", "stdout", "exit_code", "duration_ms", "start_time", "finish_time", "proplet_id")
+_SHARED = (*REPORTED, "results", "start_time", "finish_time", "proplet_id")
 
 
 def task_view(runtime: Runtime, doc: Doc, full_file: bool = False) -> Doc:
@@ -115,7 +116,7 @@ def _file(runtime: Runtime, module: str | None, full: bool) -> Doc:
     """The module in base64 while it is small, else its size; its hash stands beside both."""
     if module is None:
         return {}
-    size = runtime.engine.world.modules[module]["size_bytes"]
+    size = runtime.engine.world.modules[module].doc["size_bytes"]
     view: Doc = {"module": module, "file_size": size}
     if full or size <= FILE_SHOWN:
         view["file"] = base64.b64encode(runtime.blobs.get(module)).decode()

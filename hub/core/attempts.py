@@ -6,11 +6,13 @@ An attempt is (task, attempt number, device). Only the current one changes the t
 import json
 
 from hub.core import flow, passing, retries, reuse
+from hub.core.abi import call_of, reads_environment
 from hub.core.commands import Progress, Result, Started
 from hub.core.model import (
     ATTEMPTS,
     ATTEMPTS_KEPT,
     LOSSES_ALLOWED,
+    REPORTED,
     Doc,
     Proplet,
     Task,
@@ -20,8 +22,6 @@ from hub.core.world import World, attempt_id
 from shared import states
 from shared.errors import TaskFailure, classify
 
-# What a device's result may say of the run, beside its outcome.
-_REPORTED = ("outputs", "exit_code", "duration_ms", "stdout", "output")
 # Of a result that came too late, what is kept in the attempt's entry.
 _SUPERSEDED = ("ok", "outputs", "error", "duration_ms")
 
@@ -67,25 +67,29 @@ def dispatch(world: World) -> None:
         world.send(proplet.id, "start", fields)
 
 
-_PASSED_ON = ("function", "abi", "env", "cli_args", "daemon")
+_PASSED_ON = ("env", "cli_args", "stdin", "allow", "daemon")
 
 
 def start_fields(world: World, task: Task) -> Doc:
-    """The start message (protocol.md) but for the attempt; TaskFailure when an input refers to what is not there."""
+    """The start message (protocol.md) but for the attempt; TaskFailure when the module or its inputs cannot be had."""
     doc, policy = task.doc, world.policy
+    module = world.modules[doc["module"]]
+    call = call_of(doc, module, policy)
     timeout_s = None if doc.get("daemon") else doc.get("timeout", policy.task_timeout_s)
     fields = {
         "task": task.id,
-        "module": doc["module"],
-        "size": world.modules[doc["module"]]["size_bytes"],
+        "module": module.id,
+        "size": module.doc["size_bytes"],
         "name": doc["name"],
-        "inputs": passing.arguments(task, world.modules[doc["module"]]),
-        "limits": policy.limits(timeout_s),
+        "abi": call.abi,
+        "function": call.function,
+        "inputs": passing.arguments(task, call, module),
+        "limits": policy.limits(timeout_s, doc.get("limits") or {}),
         **{key: doc[key] for key in _PASSED_ON if key in doc},
     }
     if task.parents:
         results = fields["parent_results"] = passing.parent_results(task)
-        if passing.speaks_wasi(task, world.modules[doc["module"]]):
+        if reads_environment(call, module):
             fields["env"] = {**(doc.get("env") or {}), "PARENT_RESULTS": json.dumps(results)}
     return fields
 
@@ -182,7 +186,7 @@ def _restart(world: World, task: Task, fields: Doc) -> None:
 
 def _complete(world: World, task: Task, fields: Doc) -> None:
     _end_attempt(world, task, "completed", {})
-    reported = {key: fields[key] for key in _REPORTED if key in fields}
+    reported = {key: fields[key] for key in REPORTED if key in fields}
     text = fields.get("text")
     times = _times(world, task)
     world.move(task, states.COMPLETED, {**times, "results": "" if text is None else text, **reported})
@@ -200,7 +204,7 @@ def _fail(world: World, task: Task, fields: Doc) -> None:
         world.move(task, states.PENDING, {"start_time": None, "proplet_id": None, "failures": failures})
         world.delay(task, retries.delay(task.doc, failures))
         return
-    reported = {key: fields[key] for key in _REPORTED if key in fields and key != "outputs"}
+    reported = {key: fields[key] for key in REPORTED if key in fields and key != "outputs"}
     world.move(task, states.FAILED, {**_times(world, task), **reported, **failure})
     flow.settle(world, task)
 

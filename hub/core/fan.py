@@ -7,6 +7,7 @@ from typing import Any
 
 from hub.core import flow, passing
 from hub.core.model import Doc, Task
+from hub.core.place import fits
 from hub.core.schedules import INHERITED, derived_id
 from hub.core.world import World
 from shared import states
@@ -17,18 +18,20 @@ ITEM = "$item"
 
 
 def begin_due(world: World) -> None:
-    """Makes the parts of what is ready; a broadcast without an alive proplet waits for one."""
+    """Makes the parts of what is ready; a broadcast without an alive proplet that fits waits for one."""
     if not world.fans_due:
         return
     world.fans_due = False
     for task in list(world.fans.values()):
-        _begin(world, task)
-        flow.settle(world, task)
+        # One that failed before it may have ended its whole group.
+        if task.id in world.fans:
+            _begin(world, task)
+            flow.settle(world, task)
 
 
 def _begin(world: World, task: Task) -> None:
     try:
-        owns = _broadcast(world) if task.doc.get("broadcast") else _for_each(task)
+        owns = _broadcast(world, task) if task.doc.get("broadcast") else _for_each(task)
     except TaskFailure as error:
         world.dequeue(task)
         flow.fail(world, task, error.code, error.message)
@@ -48,9 +51,10 @@ def _begin(world: World, task: Task) -> None:
 Own = tuple[str, str | int, Doc]
 
 
-def _broadcast(world: World) -> list[Own]:
+def _broadcast(world: World, task: Task) -> list[Own]:
+    """Every alive proplet that can run it."""
     alive = (one for one in world.proplets.values() if one.connected and one.greeted and one.alive)
-    return [("broadcast", one.id, {"pinned_to": one.id}) for one in alive]
+    return [("broadcast", one.id, {"pinned_to": one.id}) for one in alive if fits(one, task.need, ever=True)]
 
 
 def _for_each(task: Task) -> list[Own]:

@@ -4,8 +4,9 @@ from collections import deque
 from collections.abc import Iterable
 
 from hub.core import conditions, expressions, passing, reuse
+from hub.core.abi import call_of
 from hub.core.commands import Start, Stop, StopAll
-from hub.core.model import WORKFLOWS, Doc, Group, Task
+from hub.core.model import REPORTED, WORKFLOWS, Doc, Group, Task
 from hub.core.timing import DEADLINE
 from hub.core.world import World, unsettled
 from shared import states
@@ -13,14 +14,12 @@ from shared.errors import Conflict, TaskFailure, classify
 
 # What a new run does not keep of the one before; the attempt number goes on, it is what fences.
 FRESH: Doc = {
+    **dict.fromkeys(REPORTED),
     "start_time": None,
     "finish_time": None,
     "results": None,
-    "outputs": None,
     "error": None,
     "error_info": None,
-    "exit_code": None,
-    "duration_ms": None,
     "stopping": None,
     "proplet_id": None,
     "losses": None,
@@ -233,6 +232,10 @@ def _verdict(task: Task) -> str:
 
 def _enqueue(world: World, task: Task) -> None:
     if task.doc.get("module"):
+        try:
+            call_of(task.doc, world.modules[task.doc["module"]], world.policy)
+        except TaskFailure as error:
+            return fail(world, task, error.code, error.message)
         if not task.doc.get("cache") or not reuse.cached(world, task):
             world.enqueue(task)
     elif task.doc.get("image_url"):

@@ -27,6 +27,8 @@ REQUESTS = "requests"
 PARALLEL, SEQUENTIAL, CONFIGURABLE = "parallel", "sequential", "configurable"
 MODES = (PARALLEL, SEQUENTIAL, CONFIGURABLE)
 
+# What a device may report of a run beside its text and its error; a new run begins without.
+REPORTED = ("outputs", "stdout", "stderr", "output", "exit_code", "duration_ms", "fuel")
 # The attempts that a task's document lists.
 ATTEMPTS_KEPT = 10
 # A device that falls silent costs a task nothing, but a module that takes one device after another down must end.
@@ -48,14 +50,27 @@ class Policy:
     stack_bytes: int = 16 * 1024
     output_bytes: int = 32 * 1024
 
-    def limits(self, timeout_s: float | None) -> Doc:
-        """The limits of a start message."""
+    def limits(self, timeout_s: float | None, own: Doc) -> Doc:
+        """The limits of a start message; own: those that the task has set itself."""
         return {
             "timeout_ms": None if timeout_s is None else int(timeout_s * 1000),
             "memory_pages": self.memory_pages,
             "stack_bytes": self.stack_bytes,
             "output_bytes": self.output_bytes,
+            **own,
         }
+
+
+class Need(NamedTuple):
+    """Who may take a task: labels and capabilities the proplet has, memory it has free, who must not."""
+
+    labels: tuple[tuple[str, Any], ...] = ()
+    capabilities: tuple[str, ...] = ()
+    forbid: tuple[str, ...] = ()
+    memory_kb: int = 0
+
+
+ANYONE = Need()
 
 
 class Task:
@@ -75,6 +90,7 @@ class Task:
         "lease_until",
         "leased",
         "links",
+        "need",
         "parents",
         "path",
         "previous",
@@ -101,6 +117,8 @@ class Task:
         # The task whose results a link shares, and the links that share this one's.
         self.source: Task | None = None
         self.links: dict[str, Task] = {}
+        # Who may take it , while it is queued.
+        self.need = ANYONE
         # Number of its live entry in a queue; 0 when it is in none.
         self.ticket = 0
         # In the queue of its group, which runs as many as it may already.
@@ -255,7 +273,19 @@ class Group:
 class Proplet:
     """A device: its document, and what the hub knows of it right now."""
 
-    __slots__ = ("alive", "connected", "doc", "greeted", "id", "mem_free", "running", "seen", "seen_wall", "uptime_s")
+    __slots__ = (
+        "alive",
+        "connected",
+        "doc",
+        "greeted",
+        "id",
+        "mem_free",
+        "running",
+        "seen",
+        "seen_wall",
+        "uptime_s",
+        "words",
+    )
     table = PROPLETS
 
     def __init__(self, doc: Doc) -> None:
@@ -270,6 +300,17 @@ class Proplet:
         self.mem_free: int = doc.get("mem_free") or 0
         self.uptime_s = 0
         self.running: dict[str, Task] = {}
+        self.read_caps()
+
+    def read_caps(self) -> None:
+        """Derives every word that it offers from its document: members of the lists in `caps`, names that are true."""
+        words: set[str] = set()
+        for name, value in (self.doc.get("caps") or {}).items():
+            if isinstance(value, list):
+                words.update(str(item) for item in value)
+            elif value:
+                words.add(name)
+        self.words = frozenset(words)
 
     @property
     def free(self) -> int:
@@ -278,9 +319,6 @@ class Proplet:
             return 0
         slots: int = self.doc.get("slots") or 1
         return max(0, slots - len(self.running))
-
-
-Record = Task | Group | Proplet
 
 
 @dataclass(slots=True)

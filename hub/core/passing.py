@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from hub.core.abi import CALL, Call, Module
 from hub.core.model import Doc, Task
 from shared import states
 from shared.errors import TaskFailure
@@ -74,27 +75,17 @@ def replaced(item: Any, parents: dict[str, Task]) -> Any:
     return outputs[0] if field is None and len(outputs) == 1 else outputs
 
 
-def speaks_wasi(task: Task, module: Doc) -> bool:
-    """Whether the module reads its environment: as the task says, or as its imports do."""
-    abi = task.doc.get("abi")
-    if abi in (None, "auto"):
-        return any(one["module"].startswith("wasi") for one in module.get("imports") or ())
-    return bool(abi == "wasi")
-
-
-_FALLBACKS = ("main", "run", "_start")
-
-
-def arguments(task: Task, module: Doc) -> Any:
-    """The inputs as the device calls the function with them: an object becomes a list by the names of the parameters.
+def arguments(task: Task, call: Call, module: Module) -> Any:
+    """The inputs as the device gives them to the function: for the ABI `call` an object becomes a list, by the names of
+    the parameters.
 
     The names are the task's `params`, or those of the module's name section. Inputs that no names are known for go as
-    they are: another ABI takes objects.
+    they are, and so they do to the other ABIs.
     """
     inputs = resolve(task)
-    if not isinstance(inputs, dict) or task.doc.get("abi") not in (None, "auto", "call"):
+    if not isinstance(inputs, dict) or call.abi != CALL:
         return inputs
-    names = task.doc.get("params") or _parameters(task, module)
+    names = task.doc.get("params") or _parameters(module.functions[call.function])
     if names is None:
         return inputs
     missing = [name for name in names if name not in inputs]
@@ -103,12 +94,7 @@ def arguments(task: Task, module: Doc) -> Any:
     return [inputs[name] for name in names]
 
 
-def _parameters(task: Task, module: Doc) -> list[str] | None:
-    """The names of the parameters of the function that the device will choose, where they are known."""
-    functions = {one["name"]: one for one in module.get("exports") or () if one["kind"] == "func"}
-    named = task.doc.get("function")
-    choices = [named] if named else [task.doc["name"], *_FALLBACKS]
-    chosen = next((functions[name] for name in choices if name in functions), None)
-    if chosen is None or (chosen["params"] and not chosen.get("param_names")):
-        return None
-    return chosen.get("param_names") or []
+def _parameters(function: Doc) -> list[str] | None:
+    """The names of the parameters, where they are known."""
+    names: list[str] = function.get("param_names") or []
+    return None if function["params"] and not names else names

@@ -1,61 +1,45 @@
 """Which task goes next and which proplet takes it: a heap by priority, round robin over proplets with a free slot."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
 
-from hub.core.model import Doc, Entry, Proplet, Queue, Task
-
-
-class Need(NamedTuple):
-    """Who may take a task: labels and capabilities the proplet has, memory it has free, who must not."""
-
-    labels: tuple[tuple[str, Any], ...] = ()
-    capabilities: tuple[str, ...] = ()
-    forbid: tuple[str, ...] = ()
-    memory_kb: int = 0
+from hub.core.abi import CALL, PAGE_KB, Module
+from hub.core.model import ANYONE, Doc, Entry, Need, Proplet, Queue, Task
 
 
-ANYONE = Need()
-
-
-def need_of(doc: Doc) -> Need:
+def need_of(doc: Doc, module: Module, abi: str) -> Need:
+    """What the task with this document asks for, and what its module does when it is called by that ABI."""
+    words = module.words if abi == CALL else (*module.words, abi)
+    memory_kb = module.pages * PAGE_KB
     placement, resources = doc.get("placement") or {}, doc.get("resources") or {}
-    if not placement and not resources:
+    if not placement and not resources and not words and not memory_kb:
         return ANYONE
-    return Need(
+    need = Need(
         tuple(sorted((placement.get("labels") or {}).items())),
-        tuple(sorted(placement.get("capabilities") or ())),
+        tuple(sorted({*words, *(placement.get("capabilities") or ())})),
         tuple(sorted(placement.get("forbid") or ())),
-        resources.get("memory_kb") or 0,
+        max(memory_kb, resources.get("memory_kb") or 0),
     )
+    return ANYONE if need == ANYONE else need
 
 
-def capabilities(proplet: Proplet) -> set[str]:
-    """Every word that the proplet's hello offers: members of its lists, names that are true."""
-    words: set[str] = set()
-    for name, value in (proplet.doc.get("caps") or {}).items():
-        if isinstance(value, list):
-            words.update(str(item) for item in value)
-        elif value:
-            words.add(name)
-    return words
-
-
-def misfit(proplet: Proplet, need: Need, ever: bool = False) -> str | None:
-    """Why the proplet cannot take the task now (or `ever`, with nothing on it), None when it can."""
+def lacks(proplet: Proplet, need: Need, ever: bool = False) -> Iterator[str]:
+    """What the proplet would have to be to take the task now (or `ever`, with nothing on it) and is not, in words."""
     labels = proplet.doc.get("labels") or {}
     for name, value in need.labels:
         if labels.get(name) != value:
-            return f"has the label {name}={value}"
-    missing = set(need.capabilities) - capabilities(proplet)
-    if missing:
-        return f"offers {min(missing)}"
+            yield f"has the label {name}={value}"
+    for word in need.capabilities:
+        if word not in proplet.words:
+            yield f"offers {word}"
     if proplet.id in need.forbid:
-        return "is not forbidden"
+        yield "is not forbidden"
     memory = proplet.doc.get("mem_total") or 0 if ever else proplet.mem_free
     if need.memory_kb * 1024 > memory:
-        return f"has {need.memory_kb} KiB of memory" + ("" if ever else " free")
-    return None
+        yield f"has {need.memory_kb} KiB of memory" + ("" if ever else " free")
+
+
+def fits(proplet: Proplet, need: Need, ever: bool = False) -> bool:
+    return need is ANYONE or next(lacks(proplet, need, ever), None) is None
 
 
 class _Line:
@@ -85,9 +69,9 @@ class Placer:
         self._tickets = 0
         self._anyone = _Line()
         self._lines: dict[Need, _Line] = {}
-        self._pinned: dict[str, _Line] = {}
-        # Of the pinned lines, those whose proplet has a free slot.
-        self._ready: dict[str, _Line] = {}
+        # The lines of tasks that are pinned, by their proplet; and those whose proplet has a free slot.
+        self._pinned: dict[str, dict[Need, _Line]] = {}
+        self._ready: dict[str, dict[Need, _Line]] = {}
 
     def issue(self, task: Task) -> None:
         """Gives the task a new place in line; any entry it had before no longer stands."""
@@ -108,31 +92,30 @@ class Placer:
         free = proplet.free > 0
         _enlist(self._anyone, proplet, free)
         for need, line in self._lines.items():
-            _enlist(line, proplet, free and misfit(proplet, need) is None)
-        line_of_pin = self._pinned.get(proplet.id)
-        if line_of_pin is not None:
-            _enlist(line_of_pin, proplet, free)
+            _enlist(line, proplet, free and fits(proplet, need))
+        pinned = self._pinned.get(proplet.id)
+        if pinned is not None:
+            for need, line in pinned.items():
+                _enlist(line, proplet, free and fits(proplet, need))
             if free:
-                self._ready[proplet.id] = line_of_pin
+                self._ready[proplet.id] = pinned
             else:
                 self._ready.pop(proplet.id, None)
 
     def _line(self, task: Task) -> _Line:
-        pin = task.pin
-        if pin is not None:
-            if pin not in self._pinned:
-                line = self._pinned[pin] = _Line()
-                if pin in self._anyone.free:
-                    line.free[pin] = self._anyone.free[pin]
-                    self._ready[pin] = line
-            return self._pinned[pin]
-        need = need_of(task.doc)
-        if need == ANYONE:
+        pin, need = task.pin, task.need
+        if pin is None and need is ANYONE:
             return self._anyone
-        if need not in self._lines:
-            line = self._lines[need] = _Line()
-            line.free = {id: one for id, one in self._anyone.free.items() if misfit(one, need) is None}
-        return self._lines[need]
+        lines = self._lines if pin is None else self._pinned.setdefault(pin, {})
+        if need not in lines:
+            line = lines[need] = _Line()
+            free = self._anyone.free
+            if pin is None:
+                line.free = {id: one for id, one in free.items() if fits(one, need)}
+            elif pin in free:
+                _enlist(line, free[pin], fits(free[pin], need))
+                self._ready[pin] = lines
+        return lines[need]
 
     def matches(self) -> Iterator[tuple[Task, Proplet]]:
         """Pairs in the order of dispatch. The caller takes the slot and calls update() before it asks for more."""
@@ -155,16 +138,19 @@ class Placer:
 
     def _others(self) -> Iterator[_Line]:
         """The special lines with a proplet for their first task; those that have run empty go."""
-        for pin, line in list(self._ready.items()):
-            if line.queue.peek() is not None:
-                yield line
-            else:
+        for pin, lines in list(self._ready.items()):
+            yield from _useful(lines)
+            if not lines:
                 del self._ready[pin], self._pinned[pin]
-        for need, line in list(self._lines.items()):
-            if line.queue.peek() is None:
-                del self._lines[need]
-            elif line.free:
-                yield line
+        yield from _useful(self._lines)
+
+
+def _useful(lines: dict[Need, _Line]) -> Iterator[_Line]:
+    for need, line in list(lines.items()):
+        if line.queue.peek() is None:
+            del lines[need]
+        elif line.free:
+            yield line
 
 
 def _enlist(line: _Line, proplet: Proplet, free: bool) -> None:
@@ -176,18 +162,34 @@ def _enlist(line: _Line, proplet: Proplet, free: bool) -> None:
 
 def why_waiting(proplets: list[Proplet], task: Task) -> str:
     """What a queued task waits for, in words."""
-    pin = task.pin
+    pin, need = task.pin, task.need
     if pin is not None:
-        proplet = next((one for one in proplets if one.id == pin), None)
-        if proplet is None:
+        proplets = [one for one in proplets if one.id == pin]
+        if not proplets:
             return f"proplet {pin} has never been seen"
-        return f"proplet {pin} is busy" if proplet.alive and proplet.connected else f"proplet {pin} is away"
-    need = need_of(task.doc)
-    never = [misfit(proplet, need, ever=True) for proplet in proplets]
-    if never and all(never):
-        return f"no known proplet {never[0]}"
     alive = [proplet for proplet in proplets if proplet.alive and proplet.connected]
+    never = _nobody(proplets, need, ever=True)
+    if never:
+        return f"proplet {pin} is not one that {never}" if pin is not None else f"no known proplet {never}"
     if not alive:
-        return "no proplet is alive"
-    now = [misfit(proplet, need) for proplet in alive]
-    return f"no alive proplet {now[0]}" if all(now) else "every proplet is busy"
+        return "no proplet is alive" if pin is None else f"proplet {pin} is away"
+    now = _nobody(alive, need, ever=False)
+    if now:
+        return f"proplet {pin} is not one that {now}" if pin is not None else f"no alive proplet {now}"
+    return "every proplet is busy" if pin is None else f"proplet {pin} is busy"
+
+
+def _nobody(proplets: list[Proplet], need: Need, ever: bool) -> str | None:
+    """What no proplet is or has, of that first what none has; None when one fits, or there are none."""
+    if need is ANYONE or not proplets:
+        return None
+    missing: dict[str, int] = {}
+    for proplet in proplets:
+        found = list(lacks(proplet, need, ever))
+        if not found:
+            return None
+        for one in found:
+            missing[one] = missing.get(one, 0) + 1
+    by_all = next((one for one, count in missing.items() if count == len(proplets)), None)
+    # Each wish is met by somebody, and all of them by nobody.
+    return by_all or " and ".join(missing)

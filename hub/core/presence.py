@@ -50,6 +50,7 @@ def hello(world: World, command: Hello) -> None:
     _seen(world, proplet)
     history = [*(proplet.doc.get("alive_history") or ()), world.now.wall][-ALIVE_HISTORY:]
     _write_seen(world, proplet, {**{key: fields.get(key) for key in _HELLO}, "alive_history": history})
+    proplet.read_caps()
     running, outbox = _pairs(fields["running"]), _pairs(fields["outbox"])
     for task in list(proplet.running.values()):
         key = (task.id, task.attempt)

@@ -14,7 +14,7 @@ CACHE_KEPT = 1000
 REQUESTS_KEPT = 10_000
 
 # What decides the result of a run, beside inputs and parents' values.
-_DECIDES = ("module", "function", "name", "abi", "env", "cli_args", "stdin")
+_DECIDES = ("module", "function", "name", "abi", "env", "cli_args", "stdin", "allow", "limits")
 
 
 def cache_key(task: Task) -> str | None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from hub.core import flow
 from hub.core.commands import Duplicate, Retry
-from hub.core.model import WORKFLOWS, Doc, Group, Task
+from hub.core.model import REPORTED, WORKFLOWS, Doc, Group, Task
 from hub.core.schedules import derived_id
 from hub.core.world import World, link, rank
 from shared import states
@@ -13,19 +13,17 @@ from shared.errors import Conflict, NotFound
 COPY, LINK, ARCHIVE = "copy", "link", "archive"
 
 # What belongs to a run or to one task's life, and so not to a copy's definition.
-_OF_A_RUN = frozenset(
+_OF_A_RUN = frozenset(REPORTED).union(
     """
-    seq state created_at updated_at start_time finish_time results outputs stdout output exit_code duration_ms error
-    error_info attempt attempts queued_at retry_at failures losses stopping stop_message stop_code proplet_id bound_to
-    parts runs cached cache_key progress progress_message next_run last_run last_firing run_count anchor missed
-    last_missed queued_slot archived origin scheduled_for workflow_id job_id after dedup_key idempotency_key
+    seq state created_at updated_at start_time finish_time results error error_info attempt attempts queued_at retry_at
+    failures losses stopping stop_message stop_code proplet_id bound_to parts runs cached cache_key progress
+    progress_message next_run last_run last_firing run_count anchor missed last_missed queued_slot archived origin
+    scheduled_for workflow_id job_id after dedup_key idempotency_key
     """.split()
 )
 # What an archive keeps of the run beside the definition.
-_SHOWN = """
-    state start_time finish_time results outputs stdout exit_code duration_ms error error_info attempt attempts
-    progress proplet_id cached
-""".split()
+_SHOWN = (*REPORTED, "state", "start_time", "finish_time", "results", "error", "error_info", "attempt", "attempts",
+          "progress", "proplet_id", "cached")  # fmt: skip
 
 
 # --- retry

@@ -30,9 +30,9 @@ KINDS = ("schedule", "every", "at")
 TIMING = (*KINDS, "timezone", "is_recurring", "enabled", "start_at", "end_at", "max_runs")
 # What a firing takes over from its template.
 INHERITED = """
-    name kind module image_url function abi params cli_args inputs env daemon pinned_to user_id priority timeout
-    metadata retries backoff backoff_base backoff_max backoff_jitter retry_on queue_timeout on_device_lost lost_after
-    idempotent stop_grace_s cost placement resources cache
+    name kind module image_url function abi params cli_args inputs env stdin allow limits daemon pinned_to user_id
+    priority timeout metadata retries backoff backoff_base backoff_max backoff_jitter retry_on queue_timeout
+    on_device_lost lost_after idempotent stop_grace_s cost placement resources cache
 """.split()
 _FAN = ["broadcast", "for_each", "max_items"]
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 from hub.core import expressions, flow, graph, reuse, schedules
+from hub.core.abi import Module
 from hub.core.commands import AddModule, AttachModule, CreateJob, CreateTask, CreateWorkflow, Delete, UpdateTask
-from hub.core.model import JOBS, MODES, MODULES, PROPLETS, SEQUENTIAL, WORKFLOWS, Doc, Group, Task
+from hub.core.model import JOBS, MODES, PROPLETS, SEQUENTIAL, WORKFLOWS, Doc, Group, Task
 from hub.core.world import World, link, rank, rank_up
 from shared import states
 from shared.errors import BadRequest, Conflict, NotFound, TooMany
@@ -122,13 +123,12 @@ def update_task(world: World, command: UpdateTask) -> Task:
     return task
 
 
-def add_module(world: World, command: AddModule) -> Doc:
-    """The module's document: the one that is there, when these bytes were added before."""
+def add_module(world: World, command: AddModule) -> Module:
+    """The module: the one that is there, when these bytes were added before."""
     known = world.modules.get(command.doc["id"])
     if known is None:
-        known = {**command.doc, "created_at": world.now.wall}
-        world.modules[known["id"]] = known
-        world.keep_doc(MODULES, known)
+        known = world.modules[command.doc["id"]] = Module({**command.doc, "created_at": world.now.wall})
+        world.keep(known)
     return known
 
 
@@ -142,6 +142,7 @@ def attach_module(world: World, command: AttachModule) -> Task:
     if command.module not in world.modules:
         raise NotFound(f"module {command.module} is not in the store: upload it", "unknown_module")
     world.write(task, {"module": command.module, "updated_at": world.now.wall})
+    world.reconsider(task)
     return task
 
 

@@ -4,7 +4,9 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TypeVar
 
+from hub.core.abi import Module, call_of
 from hub.core.model import (
+    ANYONE,
     ATTEMPTS,
     ATTEMPTS_KEPT,
     CACHE,
@@ -16,23 +18,24 @@ from hub.core.model import (
     WORKFLOWS,
     Doc,
     Group,
+    Need,
     Now,
     Policy,
     Proplet,
     Put,
-    Record,
     Send,
     Task,
 )
-from hub.core.place import Placer
+from hub.core.place import Placer, need_of
 from hub.core.timing import QUEUED, RETRY, Timers
 from shared import states
-from shared.errors import NotFound
+from shared.errors import NotFound, TaskFailure
 
 # The origins of tasks whose end another task waits for.
 _PARTS = ("schedule", "broadcast", "for_each")
 
-R = TypeVar("R", Task, Group, Proplet)
+Record = Task | Group | Proplet | Module
+R = TypeVar("R", Task, Group, Proplet, Module)
 
 
 class World:
@@ -45,7 +48,7 @@ class World:
         self.workflows: dict[str, Group] = {}
         self.jobs: dict[str, Group] = {}
         self.proplets: dict[str, Proplet] = {}
-        self.modules: dict[str, Doc] = {}
+        self.modules: dict[str, Module] = {}
         # Results that may be used again, and requests that may come again, oldest first.
         self.cache: dict[str, Doc] = {}
         self.requests: dict[str, Doc] = {}
@@ -78,6 +81,9 @@ class World:
 
     def proplet(self, id: str) -> Proplet:
         return _found(self.proplets, "proplet", id)
+
+    def module(self, id: str) -> Module:
+        return _found(self.modules, "module", id)
 
     # --- changing
 
@@ -176,7 +182,22 @@ class World:
             self._touched[tally.id] = tally
         self.write(task, {"queued_at": None, "retry_at": None})
 
+    def reconsider(self, task: Task) -> None:
+        """Its module has changed while it waited: others may take it now."""
+        if task.ticket and not task.held and not task.is_fan:
+            self.placer.remove(task)
+            task.need = self._need_of(task)
+            self.placer.push(task)
+
+    def _need_of(self, task: Task) -> Need:
+        module = self.modules[task.doc["module"]]
+        try:
+            return need_of(task.doc, module, call_of(task.doc, module, self.policy).abi)
+        except TaskFailure:
+            return ANYONE  # its dispatch says the same, and fails it
+
     def _place(self, task: Task) -> None:
+        task.need = self._need_of(task)
         if task.is_fan:
             self.placer.issue(task)
             self.fans[task.id] = task
@@ -328,7 +349,7 @@ def load(world: World, tables: dict[str, dict[str, Doc]]) -> None:
             groups[doc["id"]] = Group(table, doc)
     for doc in tables.get(PROPLETS, {}).values():
         world.proplets[doc["id"]] = Proplet(doc)
-    world.modules.update(tables.get(MODULES, {}))
+    world.modules.update((id, Module(doc)) for id, doc in tables.get(MODULES, {}).items())
     world.cache.update(tables.get(CACHE, {}))
     world.requests.update(tables.get(REQUESTS, {}))
     docs = sorted(tables.get(TASKS, {}).values(), key=lambda doc: doc["seq"])

@@ -184,7 +184,9 @@ class Client:
     async def until(self, part: str) -> None:
         """Waits for a piece that holds this."""
         async with asyncio.timeout(5):
-            while not any(part.encode() in chunk for chunk in reversed(self.chunks)):
+            seen = 0
+            while not any(part.encode() in chunk for chunk in self.chunks[seen:]):
+                seen = len(self.chunks)
                 self.news.clear()
                 await self.news.wait()
 

@@ -118,6 +118,22 @@ async def test_an_image_url_is_accepted_and_a_start_says_honestly_that_it_cannot
     assert (task["state"], task["error_info"]["code"]) == (4, "bad_module")
 
 
+async def test_what_a_module_may_use_is_kept_printed_and_changed(stage):
+    given = {"stdin": "line\n", "allow": ["adc:3", "publish:room/"], "limits": {"memory_pages": 17}}
+    task = (await stage.call("POST", "/tasks", {"id": "t", "name": "main", **given})).json()
+    assert {key: task[key] for key in given} == given
+    copy = (await stage.call("POST", "/tasks/t/copy")).json()
+    assert {key: copy[key] for key in given} == given
+    changed = (await stage.call("PUT", "/tasks/t", {"allow": [], "limits": {"output_bytes": 0}})).json()
+    assert "allow" not in changed
+    assert (changed["stdin"], changed["limits"]) == ("line\n", {"output_bytes": 0})
+
+
+async def test_stdin_that_no_start_message_carries_is_413(stage):
+    answer = await stage.call("POST", "/tasks", {"name": "main", "stdin": "x" * (256 * 1024 + 1)})
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+
+
 async def test_delete_answers_204_and_then_404(stage):
     await stage.call("POST", "/tasks", {"id": "t", "name": "main"})
     assert (await stage.call("DELETE", "/tasks/t")).status_code == 204

@@ -25,7 +25,7 @@ class Play:
         self.mono = 1000.0
         self.tables: dict[str, dict[str, Doc]] = {}
         self.sent: list[Send] = []
-        self.do(commands.AddModule({"id": MODULE, "size_bytes": 41}))
+        self.module(MODULE)
 
     def do(self, command: Any) -> Any:
         outcome = self.engine.apply(Now(self.mono, 1.7e9 + self.mono), command)
@@ -52,6 +52,12 @@ class Play:
 
     # --- people
 
+    def module(self, id: str, *functions: str, **doc: Any) -> None:
+        """Adds a module of which the hub knows this; its functions, by default main, add two numbers."""
+        type_ = {"kind": "func", "params": ["i32", "i32"], "results": ["i32"]}
+        exports = [{"name": name, **type_} for name in functions or ("main",)]
+        self.do(commands.AddModule({"id": id, "size_bytes": 41, "exports": exports, **doc}))
+
     def workflow(self, *specs: Doc, start: bool = True) -> None:
         self.do(commands.CreateWorkflow("wf", "wf", list(specs), [f"fresh-{at}" for at in range(len(specs))]))
         if start:
@@ -69,11 +75,13 @@ class Play:
 
     # --- devices
 
-    def join(self, device: str, slots: int = 4, boot: str = "boot", running: Any = (), outbox: Any = ()) -> None:
+    def join(
+        self, device: str, slots: int = 4, boot: str = "boot", running: Any = (), outbox: Any = (), **more: Any
+    ) -> None:
         self.do(commands.Connected(device))
         self.do(commands.Hello(device, {
             "proto": 1, "boot": boot, "agent": "0", "runtime": "test", "caps": {}, "mem_free": 1, "mem_total": 1,
-            "slots": slots, "running": running, "outbox": outbox,
+            "slots": slots, "running": running, "outbox": outbox, **more,
         }))  # fmt: skip
 
     def beat(self, device: str, *running: tuple[str, int]) -> None:

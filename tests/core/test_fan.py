@@ -31,6 +31,15 @@ def test_a_broadcast_runs_on_every_alive_proplet_and_has_a_result_of_each(play):
     assert (play.states("t"), play.at("t").doc["outputs"]) == (["Completed"], [1, 2])
 
 
+def test_a_broadcast_goes_to_the_proplets_that_can_run_it_and_waits_for_the_first(play):
+    play.task("t", broadcast=True, placement={"labels": {"site": "roof"}})
+    assert play.starts() == []
+    assert play.engine.pending_reason(play.at("t")) == "no known proplet has the label site=roof"
+    play.join("d4", labels={"site": "roof"})
+    assert [send.device for send in play.take("start")] == ["d4"]
+    assert len(parts(play, "t")) == 1
+
+
 def test_a_broadcast_without_a_proplet_waits_for_one():
     play = Play()
     play.task("t", broadcast=True)
@@ -83,6 +92,13 @@ def test_for_each_over_nothing_is_done_and_over_what_is_no_list_or_too_long_fail
     play.end("a", outputs=[value])
     assert play.states("each", "c") == [state, "Scheduled"]
     assert (play.at("each").doc.get("error_info") or {}).get("code") == code
+
+
+def test_the_first_of_several_that_fails_ends_the_others_of_a_group_with_fail_fast(play):
+    play.do(commands.CreateWorkflow("wf", "wf", [spec("a", for_each="$x"), spec("b", for_each="$x")], ["", ""],
+                                    options={"fail_fast": True}))  # fmt: skip
+    play.do(commands.Start("workflow", "wf"))
+    assert play.states("a", "b") == ["Failed", "Skipped"]
 
 
 def test_parts_go_on_after_a_restart_of_the_hub(play):

@@ -2,7 +2,6 @@
 
 import pytest
 
-from hub.core import commands
 from tests.core.play import Play, spec
 
 
@@ -59,13 +58,14 @@ def test_a_reference_to_what_is_not_there_fails_the_task_and_its_children_follow
 
 def test_object_inputs_become_arguments_by_the_names_of_the_parameters(play):
     exports = [{"name": "add", "kind": "func", "params": ["i32", "i32"], "results": [], "param_names": ["x", "y"]}]
-    play.do(commands.AddModule({"id": "b" * 64, "size_bytes": 1, "exports": exports}))
+    play.module("b" * 64, exports=exports)
+    play.module("d" * 64, exports=[{"name": "main", "kind": "func", "params": ["i32"], "results": []}])
     play.workflow(
         spec("a"),
         spec("b", ["a"], module="b" * 64, function="add", inputs={"y": 2, "x": "$a"}),
         spec("named", ["a"], inputs={"y": 2, "x": 1}, params=["x", "y"]),
         spec("lacks", ["a"], module="b" * 64, function="add", inputs={"x": 1}),
-        spec("unknown", ["a"], inputs={"x": 1}),
+        spec("unknown", ["a"], module="d" * 64, inputs={"x": 1}),
     )
     play.end("a", outputs=[30])
     assert start_of(play, "b")["inputs"] == [30, 2]
@@ -76,14 +76,17 @@ def test_object_inputs_become_arguments_by_the_names_of_the_parameters(play):
 
 def test_a_wasi_module_gets_the_same_in_its_environment(play):
     imports = [{"module": "wasi_snapshot_preview1", "name": "fd_write", "kind": "func"}]
-    play.do(commands.AddModule({"id": "c" * 64, "size_bytes": 1, "imports": imports}))
+    play.module("c" * 64, "_start", "add", imports=imports)
+    play.join("d2", slots=8, caps={"abi": ["call", "wasi"]})
     play.workflow(
         spec("a"),
         spec("by-import", ["a"], module="c" * 64, env={"A": "b"}),
+        spec("by-reactor", ["a"], module="c" * 64, function="add"),
         spec("by-word", ["a"], abi="wasi"),
         spec("call", ["a"]),
     )
     play.end("a", outputs=[7])
     assert start_of(play, "by-import")["env"] == {"A": "b", "PARENT_RESULTS": '{"a": [7]}'}
+    assert start_of(play, "by-reactor")["env"] == {"PARENT_RESULTS": '{"a": [7]}'}
     assert start_of(play, "by-word")["env"] == {"PARENT_RESULTS": '{"a": [7]}'}
     assert "env" not in start_of(play, "call")

@@ -3,6 +3,9 @@
 from hub.core import commands
 from tests.core.play import Play, spec
 
+WASI = [{"module": "wasi_snapshot_preview1", "name": "fd_write", "kind": "func"}]
+LOG = [{"module": "edge", "name": "log", "kind": "func"}]
+
 
 def test_the_round_goes_over_all_proplets_in_turn():
     play = Play()
@@ -135,6 +138,85 @@ def test_what_no_known_proplet_can_ever_do_says_so():
     fields = {"boot": "b", "seq": 1, "mem_free": 1 << 29, "uptime_s": 1, "running": [("label", 1)]}
     play.do(commands.Beat("b", fields))
     assert play.starts() == ["memory"]
+
+
+def test_wishes_that_are_met_one_by_one_but_by_nobody_together_are_all_named():
+    play = Play()
+    hello(play, "a", labels={"site": "north"})
+    hello(play, "b", caps={"host": ["gpio"]})
+    play.task("t", placement={"labels": {"site": "north"}, "capabilities": ["gpio"]})
+    reason = "no known proplet offers gpio and has the label site=north"
+    assert play.engine.pending_reason(play.at("t")) == reason
+
+
+def test_a_module_goes_where_its_abi_imports_features_and_memory_are_had():
+    play = Play()
+    hello(play, "plain", slots=8)
+    hello(play, "full", slots=8, caps={"abi": ["call", "wasi", "edge"], "host": ["log"], "features": ["sign-ext"]})
+    hello(play, "big", slots=8, mem_free=1 << 30, mem_total=1 << 30)
+    modules = {
+        "wasi": {"imports": WASI},
+        "logs": {"imports": LOG},
+        "sign": {"features": ["sign-ext"]},
+        "large": {"memory": {"min_pages": 100, "max_pages": None}},
+    }
+    for at, (name, doc) in enumerate(modules.items()):
+        play.module(f"{at + 1}" * 64, "_start", **doc)
+        play.task(name, module=f"{at + 1}" * 64)
+    placed = {send.fields["task"]: send.device for send in play.take("start")}
+    assert placed == {"wasi": "full", "logs": "full", "sign": "full", "large": "big"}
+
+
+def test_what_no_known_proplet_offers_a_module_is_said_at_once():
+    play = Play()
+    play.join("d1")
+    doc = {"wasi": {"imports": WASI}, "foreign": {"imports": [{"module": "env", "name": "foo", "kind": "func"}]},
+           "memory": {"memory": {"min_pages": 2, "max_pages": None}}}  # fmt: skip
+    for at, name in enumerate(doc):
+        play.module(f"{at + 1}" * 64, "_start", **doc[name])
+        play.task(name, module=f"{at + 1}" * 64)
+    reasons = [play.engine.pending_reason(play.at(name)) for name in doc]
+    assert reasons == [
+        "no known proplet offers wasi",
+        "no known proplet offers env.foo",
+        "no known proplet has 128 KiB of memory",
+    ]
+    play.join("d2", caps={"abi": ["wasi"]})
+    assert play.starts() == ["wasi"]
+
+
+def test_a_plain_module_goes_to_a_proplet_that_says_nothing_of_itself():
+    play = Play()
+    play.join("d1", caps={})
+    play.task("plain")
+    play.task("wish", placement={"labels": {}, "capabilities": [], "forbid": []})
+    assert play.starts() == ["plain", "wish"]
+
+
+def test_a_pinned_task_waits_for_its_proplet_to_offer_what_it_needs():
+    play = Play()
+    play.module("1" * 64, "_start", imports=WASI)
+    play.join("d1")
+    play.task("pinned", module="1" * 64, pinned_to="d1", priority=90)
+    play.task("free", pinned_to="d1")
+    assert play.starts() == ["free"]
+    assert play.engine.pending_reason(play.at("pinned")) == "proplet d1 is not one that offers wasi"
+    play.join("d1", boot="updated", caps={"abi": ["wasi"]})
+    assert play.starts() == ["pinned", "free"]
+
+
+def test_what_proplets_offer_is_known_after_a_restart_of_the_hub():
+    play = Play()
+    play.module("1" * 64, "_start", imports=WASI)
+    play.join("d1", caps={"abi": ["wasi"]})
+    play.do(commands.Disconnected("d1"))
+    play.task("t", module="1" * 64)
+    play.task("never", placement={"capabilities": ["camera"]})
+    play.restart()
+    assert play.engine.pending_reason(play.at("t")) == "no proplet is alive"
+    assert play.engine.pending_reason(play.at("never")) == "no known proplet offers camera"
+    play.join("d1", caps={"abi": ["wasi"]})
+    assert play.starts() == ["t"]
 
 
 def test_a_task_with_needs_does_not_keep_others_waiting_and_its_priority_counts():

@@ -65,7 +65,7 @@ def test_names_of_an_example() -> None:
     [
         (lambda: task("a", ADDITION), "no_params"),
         (lambda: task("a", NAMED, "sub"), "missing_export"),
-        (lambda: task("a", MODULE), "missing_export"),
+        (lambda: task("a", b"\0asm\1\0\0\0"), "missing_export"),
         (lambda: task("a", b"no module"), "bad_module"),
         (lambda: task("a", "/nowhere.wasm"), "bad_module"),
         (lambda: pipeline([task("a", NAMED)]), "bad_inputs"),

@@ -1,0 +1,113 @@
+"""How a module is called: which ABI, which of its functions, what that takes of a device, and whether it may be at all.
+
+All of it is decided here, out of the task's document and the module's, so that a device is told and need not guess.
+"""
+
+from typing import NamedTuple
+
+from hub.core.model import MODULES, Doc, Policy
+from shared import host
+from shared.errors import TaskFailure
+
+AUTO, CALL, WASI, EDGE, EXTISM = "auto", "call", "wasi", "edge", "extism"
+ABIS = (AUTO, CALL, WASI, EDGE, EXTISM)
+# The modules that imports of an ABI come from: one word in a device's `caps` stands for all of such a module.
+WASI_IMPORTS = ("wasi_snapshot_preview1", "wasi_unstable")
+EXTISM_IMPORTS = ("extism:host/env",)
+COMMAND = "_start"
+# What is called where neither the task's `function` nor its name says it (as Propeller does).
+FALLBACKS = ("main", "run", COMMAND)
+PAGE_KB = 64
+# The functions of module `edge` that a task has to allow.
+PRIVILEGED = tuple(sorted(name for name, (_, privileged) in host.FUNCTIONS.items() if privileged))
+PUBLISH = "publish"
+
+
+class Call(NamedTuple):
+    """How a task runs its module."""
+
+    abi: str
+    function: str
+
+
+class Module:
+    """A module: its document, and what is asked of that at every dispatch."""
+
+    __slots__ = ("doc", "functions", "id", "pages", "privileged", "sources", "words")
+    table = MODULES
+
+    def __init__(self, doc: Doc) -> None:
+        self.id: str = doc["id"]
+        self.doc = doc
+        self.functions: dict[str, Doc] = {one["name"]: one for one in doc.get("exports") or () if one["kind"] == "func"}
+        self.pages: int = (doc.get("memory") or {}).get("min_pages", 0)
+        imports = [(one["module"], one["name"]) for one in doc.get("imports") or ()]
+        # The modules it imports from.
+        self.sources = frozenset(module for module, _ in imports)
+        edge = [name for module, name in imports if module == host.MODULE]
+        # Functions that a task has to allow, and the words that a device's `caps` must have.
+        self.privileged = tuple(name for name in PRIVILEGED if name in edge)
+        words = {_word(module, name) for module, name in imports}
+        self.words = tuple(sorted(words.union(doc.get("features") or ())))
+
+    def imports_of(self, modules: tuple[str, ...]) -> bool:
+        return not self.sources.isdisjoint(modules)
+
+
+def _word(module: str, name: str) -> str:
+    """What a device must offer for an import."""
+    if module == host.MODULE:
+        return name
+    if module in WASI_IMPORTS:
+        return WASI
+    return EXTISM if module in EXTISM_IMPORTS else f"{module}.{name}"
+
+
+def call_of(doc: Doc, module: Module, policy: Policy) -> Call:
+    """How the task with this document runs the module. TaskFailure, with the code of the attempt that it would be lost
+    on: `missing_export`, `denied`, `memory_limit`."""
+    function = _function(doc, module)
+    _check_allowed(doc, module)
+    most = (doc.get("limits") or {}).get("memory_pages", policy.memory_pages)
+    if module.pages > most:
+        raise TaskFailure(
+            f"the module needs {module.pages} pages of memory at once, the limit is {most}: "
+            "raise limits.memory_pages, or build it with a smaller stack and heap",
+            "memory_limit",
+        )
+    return Call(_abi(doc, module, function), function)
+
+
+def _function(doc: Doc, module: Module) -> str:
+    given = doc.get("function")
+    choices = (given,) if given else (doc["name"], *FALLBACKS)
+    for name in choices:
+        if name in module.functions:
+            return str(name)
+    known = ", ".join(list(module.functions)[:8]) or "none"
+    raise TaskFailure(f"the module exports none of: {', '.join(choices)}. Its functions: {known}", "missing_export")
+
+
+def _abi(doc: Doc, module: Module, function: str) -> str:
+    given: str = doc.get("abi") or AUTO
+    if given != AUTO:
+        return given
+    if module.imports_of(EXTISM_IMPORTS):
+        return EXTISM
+    if function == COMMAND and module.imports_of(WASI_IMPORTS):
+        return WASI
+    return EDGE if host.MODULE in module.sources else CALL
+
+
+def _check_allowed(doc: Doc, module: Module) -> None:
+    for name in module.privileged:
+        if not host.is_allowed(doc.get("allow") or [], name):
+            raise TaskFailure(
+                f'the module imports {host.MODULE}.{name}, which the task does not allow: add "{name}" to its allow',
+                "denied",
+            )
+
+
+def reads_environment(call: Call, module: Module) -> bool:
+    """Whether the module sees the task's `env`, by WASI."""
+    return call.abi == WASI or module.imports_of(WASI_IMPORTS)
