@@ -6,7 +6,7 @@ import dataclasses
 import math
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from shared.errors import MotetError, Unavailable
 from shared.states import COMPLETED
 
 if TYPE_CHECKING:
+    from edge.cpython.boards import Board
     from motet.client import Client
     from motet.config import Config
     from motet.sse import Event
@@ -80,7 +81,8 @@ def edge(argv: list[str]) -> int:
     from edge.cpython.app import main as run_edge
 
     host, port = config.address
-    return run_edge(host, port, config.id, config.data, config.slots, _say, labels=config.labels)
+    with _board(config.board) as board:
+        return run_edge(host, port, config.id, config.data, config.slots, _say, labels=config.labels, board=board)
 
 
 def demo(argv: list[str]) -> int:
@@ -113,6 +115,18 @@ def run(argv: list[str]) -> int:
 
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {"hub": hub, "edge": edge, "demo": demo, "run": run}
+
+
+@contextlib.contextmanager
+def _board(name: str) -> "Iterator[Board | None]":
+    """The board of this name, let go of afterwards; None for no name."""
+    if not name:
+        yield None
+        return
+    from edge.cpython.boards import load_board
+
+    with contextlib.closing(load_board(name)) as board:
+        yield board
 
 
 def _configured(command: str, kind: "type[Config]", argv: list[str]) -> "Config":

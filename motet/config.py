@@ -142,6 +142,7 @@ class EdgeConfig:
     data: str = _option("", _text, "folder of modules and results; motet-edge-ID by default")
     slots: int = _option(4, _whole(1, 64), "tasks this device runs at a time")
     labels: dict[str, str] = _option(dict, _labels, "what tasks may ask for: NAME=VALUE,NAME=VALUE")  # noqa: RUF009
+    board: str = _option("", _text, "hardware that tasks may use: simulated, gpiozero, gpiod or a file PATH.py")
 
     def __post_init__(self) -> None:
         if not self.data:

@@ -20,6 +20,7 @@ def main(
     password: str | None = None,
     ssl: Any = None,
     labels: dict[str, str] | None = None,
+    board: Any = None,
 ) -> int:
     """Run an edge until SIGINT or SIGTERM; the process's exit code: 0, or 1 when it could not start.
 
@@ -30,7 +31,9 @@ def main(
         if ssl is None:
             _do_without_openssl()
         with lock:
-            return _run(host, port, device, data_dir, slots, log, password=password, ssl=ssl, labels=labels)
+            return _run(
+                host, port, device, data_dir, slots, log, password=password, ssl=ssl, labels=labels, board=board
+            )
     except MotetError as error:
         log(error.message)
         return 1

@@ -20,6 +20,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing costs a worker memory
     from typing import Any
 
+# poll() takes no more than 24 days.
+_LONGEST_MS = 60_000
+
 
 class Channel:
     def __init__(self, fd: int) -> None:
@@ -73,7 +76,7 @@ class Port:
         return self._grace_ms
 
     def wait(self, ms: float) -> None:
-        if self._channel.ready(max(ms, 0)):
+        if self._channel.ready(min(max(ms, 0), _LONGEST_MS)):
             kind, *rest = self._channel.receive()
             if kind == "stop" and rest[:2] == self._key:
                 self._grace_ms = rest[2]

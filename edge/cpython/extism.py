@@ -10,6 +10,7 @@ nothing, and what is no block has length 0. HTTP and the functions of "extism:ho
 
 import struct
 
+from edge.abi import over_limit
 from shared.errors import TaskFailure
 
 TYPE_CHECKING = False
@@ -50,17 +51,16 @@ SIGNATURES = {
 }
 
 _DEBUG = 1  # of 0 trace, 1 debug, 2 info, 3 warn, 4 error
-_LEVELS = {"trace": "debug", "debug": "debug", "info": "info", "warn": "warning", "error": "error"}
 
 # Blocks up to this come in powers of two, larger ones in multiples of it: what is freed fits again.
 _GRAIN = 4096
 
 
-class Plugin:
-    """One call of a plug-in.
+class Kernel:
+    """What one call of a plug-in finds.
 
     config: what config_get finds. memory_bytes: the most that blocks may take, and again the most for variables; alloc
-    answers 0 beyond. log(level, text) gets its log lines, at the levels debug, info, warning and error. Afterwards
+    answers 0 beyond. log(level, text) gets its log lines, at the levels 0 to 3: debug, info, warning, error. Afterwards
     `output()` is what output_set named, `error` what error_set did ("" for none).
     """
 
@@ -70,7 +70,7 @@ class Plugin:
         config: "dict[str, str]",
         memory_bytes: int,
         output_bytes: int,
-        log: "Callable[[str, str], None]",
+        log: "Callable[[int, str], None]",
     ) -> None:
         self._data = bytearray(8)  # offset 0 means none
         self._sizes: dict[int, int] = {}
@@ -88,15 +88,8 @@ class Plugin:
         self._input = self._put(payload)
 
     def functions(self) -> "dict[tuple[str, str], tuple[str, Callable[..., Any]]]":
-        """{(module, name): (signature, function)}; the functions take signed ints and return ints of any sign."""
-        found: dict[tuple[str, str], tuple[str, Callable[..., Any]]] = {}
-        for name, signature in SIGNATURES.items():
-            if name in ("log_trace", "log_debug", "log_info", "log_warn", "log_error"):
-                function = self._logger(_LEVELS[name[4:]])
-            else:
-                function = getattr(self, name)
-            found[MODULE, name] = (signature, function)
-        return found
+        """As edge.abi describes them."""
+        return {(MODULE, name): (signature, getattr(self, name)) for name, signature in SIGNATURES.items()}
 
     def output(self) -> bytes:
         """What output_set named, as it is now."""
@@ -105,7 +98,7 @@ class Plugin:
 
     @property
     def error(self) -> str:
-        return self._block(self._error).decode("utf-8", "replace")
+        return self._text(self._error)
 
     # Blocks
 
@@ -146,6 +139,9 @@ class Plugin:
 
     def _block(self, offset: int) -> bytes:
         return bytes(self._data[offset : offset + self.length(offset)])
+
+    def _text(self, offset: int) -> str:
+        return self._block(offset).decode("utf-8", "replace")
 
     # Loads and stores
 
@@ -188,7 +184,7 @@ class Plugin:
         if size and not (size > 0 and self._has(offset, size)):
             return
         if size > self._output_bytes:
-            raise TaskFailure("the output is %d bytes, the limit is %d" % (size, self._output_bytes), "output_limit")
+            raise over_limit(size, self._output_bytes)
         self._output = (offset, size)
 
     def error_set(self, offset: int) -> None:
@@ -218,8 +214,19 @@ class Plugin:
 
     # Logs and HTTP
 
-    def _logger(self, level: str) -> "Callable[[int], None]":
-        return lambda offset: self._log(level, self._block(offset).decode("utf-8", "replace"))
+    def log_debug(self, offset: int) -> None:
+        self._log(0, self._text(offset))
+
+    log_trace = log_debug
+
+    def log_info(self, offset: int) -> None:
+        self._log(1, self._text(offset))
+
+    def log_warn(self, offset: int) -> None:
+        self._log(2, self._text(offset))
+
+    def log_error(self, offset: int) -> None:
+        self._log(3, self._text(offset))
 
     def get_log_level(self) -> int:
         return _DEBUG

@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 from edge.caps import caps_of
+from edge.cpython.abis import NAMES as ABIS
 from edge.cpython.pool import Pool
 
 SLOTS = 4
@@ -13,7 +14,6 @@ MODULE_BYTES = 64 * 1024 * 1024
 MAX_CHUNK = 64 * 1024
 MAX_MESSAGE = 256 * 1024
 MAX_MODULES = 64
-ABIS = ("call", "edge")
 
 
 def runtime() -> str:

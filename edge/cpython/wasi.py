@@ -9,6 +9,7 @@ import os
 import struct
 import time
 
+from edge.abi import Exit, Output
 from shared.errors import TaskFailure
 
 TYPE_CHECKING = False
@@ -87,28 +88,19 @@ SIGNATURES = {
 }
 
 
-class Exit(Exception):
-    """The module called proc_exit."""
-
-    def __init__(self, code: int) -> None:
-        Exception.__init__(self, "exit code %d" % code)
-        self.code = code
-
-
 class _Errno(Exception):
     def __init__(self, number: int) -> None:
         Exception.__init__(self, number)
         self.number = number
 
 
-class Wasi:
-    """One run's world.
+class System:
+    """What one program finds.
 
-    arguments: argv, its first the program's name. memory: a function that returns the module's memory as a writable
-    memoryview, or None; asked at every call, for memory.grow moves it. sleep(ms) returns when that much time is over,
-    or raises to end the module. Afterwards `stdout` and `stderr` (its last 4 KiB) hold what was written; TaskFailure
-    output_limit ends a module that writes more than output_bytes to standard output. bad_inputs: an argument or a
-    variable that C has no way to hold.
+    arguments: argv, its first the program's name. memory and the functions' form: as edge.abi describes them. sleep(ms)
+    returns when that much time is over, or raises to end the module. Afterwards `stdout` and `stderr` (its last 4 KiB)
+    hold what was written; more than output_bytes on standard output ends the module with output_limit. TaskFailure
+    bad_inputs: an argument or a variable that C has no way to hold.
     """
 
     def __init__(
@@ -123,16 +115,17 @@ class Wasi:
         self._arguments = [_c_string(one, "argument %d" % i) for i, one in enumerate(arguments)]
         self._environment = [_variable(name, value) for name, value in environment.items()]
         self._stdin = memoryview(stdin)
+        self._output = Output(output_bytes)
         self._output_bytes = output_bytes
         self._memory = memory
         self._sleep = sleep
         self._open = {0, 1, 2}
         self._begun_ns = time.process_time_ns()
-        self.stdout = bytearray()
+        self.stdout = self._output.data
         self.stderr = bytearray()
 
     def functions(self) -> "dict[tuple[str, str], tuple[str, Callable[..., Any]]]":
-        """{(module, name): (signature, function)} of both versions; the functions take and return plain ints."""
+        """Of both versions."""
         found: dict[tuple[str, str], tuple[str, Callable[..., Any]]] = {}
         for name, signature in SIGNATURES.items():
             function = _answering(getattr(self, name, _not_offered))
@@ -224,10 +217,8 @@ class Wasi:
             if fd == 2:
                 self.stderr += piece[-STDERR_BYTES:]
                 del self.stderr[:-STDERR_BYTES]
-            elif len(self.stdout) + len(piece) > self._output_bytes:
-                raise TaskFailure("standard output is over its limit of %d bytes" % self._output_bytes, "output_limit")
             else:
-                self.stdout += piece
+                self._output.add(piece)
         self._put(written, "<I", total & _MASK)
         return 0
 

@@ -67,7 +67,7 @@ async def test_hello_says_what_it_is(tmp_path):
         assert hello["slots"] == 3
         assert hello["labels"] == {"site": "x"}
         assert hello["runtime"].startswith("cpython 3.")
-        assert hello["caps"]["abi"] == ["call", "edge"]
+        assert hello["caps"]["abi"] == ["call", "edge", "extism", "wasi"]
         assert 0 < hello["mem_free"] <= hello["mem_total"]
         assert hello["running"] == hello["outbox"] == []
         assert log == [f"edge dev connected to 127.0.0.1:{hub.port}"]

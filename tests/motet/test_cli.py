@@ -206,13 +206,15 @@ def test_missing_extras(
 def test_hub_and_edge_get_their_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[Any] = []
     app = type(sys)("edge.cpython.app")
-    app.main = lambda *given, labels: called.append((*given[:5], labels)) or 7  # type: ignore[attr-defined]
+    app.main = lambda *given, labels, board: called.append((*given[:5], labels, board)) or 7  # type: ignore[attr-defined]
     main = type(sys)("hub.main")
     main.run = lambda **given: called.append(given) or 8  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "edge.cpython.app", app)
     monkeypatch.setitem(sys.modules, "hub.main", main)
     assert motet("edge", "--config", "/dev/null", "--id", "d1", "--broker", "[::1]:99", "--labels", "site=roof") == 7
-    assert called.pop() == ("::1", 99, "d1", "motet-edge-d1", 4, {"site": "roof"})
+    assert called.pop() == ("::1", 99, "d1", "motet-edge-d1", 4, {"site": "roof"}, None)
+    assert motet("edge", "--config", "/dev/null", "--id", "d1", "--board", "simulated") == 7
+    assert called.pop()[-1].functions == ["adc", "gpio_read", "gpio_write", "sensor"]
     assert motet("hub", "--config", "/dev/null", "--port", "0", "--insecure", "--recover", "--no-insecure") == 8
     assert called.pop() == {
         "host": "127.0.0.1",
@@ -225,6 +227,11 @@ def test_hub_and_edge_get_their_configuration(monkeypatch: pytest.MonkeyPatch) -
         "lease_s": 30.0,
         "task_timeout_s": 300.0,
     }
+
+
+def test_a_board_that_there_is_not_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert motet("edge", "--config", "/dev/null", "--id", "d1", "--board", "nowhere/board.py") == 2
+    assert capsys.readouterr() == ("", "there is no board file nowhere/board.py\n")
 
 
 def test_help_names_every_option_and_variable(capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,6 +43,7 @@ def test_defaults() -> None:
         "data": "motet-edge-d1",
         "slots": 4,
         "labels": {},
+        "board": "",
     }
     assert edge.address == ("127.0.0.1", 1883)
 
