@@ -7,7 +7,7 @@ A host speaks to the world through the runner's port:
     port.grace_ms()           None, or the grace of a stop that has come
     port.wait(ms)             lets at most so much time pass; returns early when something comes
     port.ask(name, arguments) asks the board
-    port.answer()             None as long as it has not answered, then (value, None), or (None, why it could not)
+    port.answer()             None as long as it has not answered, then (value, None) or (None, [code, message])
 """
 
 from edge.clock import precise_ms
@@ -148,7 +148,7 @@ class Host:
             raise TaskFailure("the task's allow does not cover %s:%s" % (name, argument), "denied")
 
     def ask_board(self, name: str, *arguments: int) -> "int | float":
-        """A function of the board, its first argument a pin or channel: its value. device_error when it could not."""
+        """A function of the board, its first argument a pin or channel: its value; its failure is the task's."""
         self.permit(name, str(arguments[0]))
         self._port.ask(name, arguments)
         while True:
@@ -160,7 +160,7 @@ class Host:
             self._port.wait(self._left(now + 1000) - now)
         value, why = answer
         if why is not None:
-            raise TaskFailure("%s%r failed: %s" % (name, tuple(arguments), why), "device_error")
+            raise TaskFailure(why[1], why[0])
         return value or 0
 
 

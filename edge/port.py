@@ -3,11 +3,13 @@
 from edge.caps import offers
 from edge.clock import now_ms
 from edge.turn import others_run
+from shared.errors import TaskFailure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
 
 # How long the rest of the edge may have to wait for a task.
 TURN_MS = 20
@@ -21,7 +23,7 @@ class Port:
         self._board = board
         self.offers = offers(board)
         self._grace_ms: int | None = None
-        self._answer: tuple[Any, str | None] | None = None
+        self._answer: tuple[Any, list[str] | None] | None = None
         self._turned_ms = now_ms()
 
     def stop(self, grace_ms: int) -> None:
@@ -37,10 +39,17 @@ class Port:
         self._turned_ms = now_ms()
 
     def ask(self, name: str, arguments: "tuple[int, ...]") -> None:
-        try:
-            self._answer = (getattr(self._board, name)(*arguments), None)
-        except Exception as error:
-            self._answer = (None, str(error) or repr(error))
+        self._answer = ask(self._board, name, arguments)
 
-    def answer(self) -> "tuple[Any, str | None] | None":
+    def answer(self) -> "tuple[Any, list[str] | None] | None":
         return self._answer
+
+
+def ask(board: "Any", name: str, arguments: "tuple[int, ...] | list[int]") -> "tuple[Any, list[str] | None]":
+    """A board's answer: (value, None), or (None, [code, message])."""
+    try:
+        return getattr(board, name)(*arguments), None
+    except TaskFailure as error:
+        return None, [error.code, error.message]
+    except Exception as error:
+        return None, ["device_error", "%s of %r failed: %r" % (name, arguments[0], error)]

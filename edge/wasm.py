@@ -19,7 +19,8 @@ The board that a runner is given answers the privileged functions of shared.host
     board.gpio_read(pin)               0 or 1
     board.gpio_write(pin, value)
     board.adc(channel)                 the raw reading
-        each may block and may raise: the attempt then ends with device_error and the error's text. One call at a time.
+        Each may block. A TaskFailure ends the attempt with its code, anything else with device_error. One call at a
+        time.
 """
 
 import asyncio

@@ -1,12 +1,13 @@
 """The thread that asks the board for the tasks, one call at a time, so that a slow sensor holds up nobody else."""
 
 import asyncio
-import math
 import queue
 import threading
 from typing import Any
 
-Answer = tuple[int | float | None, str | None]
+from edge.port import ask
+
+Answer = tuple[int | float | None, list[str] | None]
 _Call = tuple["asyncio.Future[Answer]", str, list[int]]
 
 
@@ -20,7 +21,7 @@ class BoardThread:
         self._current: asyncio.Future[Answer] | None = None
 
     async def ask(self, name: str, arguments: list[int]) -> Answer:
-        """(value, None), or (None, why not). Cancelled, it gives the call up."""
+        """(value, None) or (None, [code, message]). Cancelled, it gives the call up."""
         if self._calls is None:
             self._calls = queue.SimpleQueue()
             threading.Thread(target=self._serve, args=(self._calls,), name="motet-board", daemon=True).start()
@@ -50,20 +51,11 @@ class BoardThread:
             future, name, arguments = call
             if not future.cancelled():
                 self._current = future
-                answer = self._answer(name, arguments)
+                answer = ask(self._board, name, arguments)
                 try:
                     self._loop.call_soon_threadsafe(_settle, future, answer)
                 except RuntimeError:  # the loop is closed: nobody waits any more
                     return
-
-    def _answer(self, name: str, arguments: list[int]) -> Answer:
-        try:
-            value = getattr(self._board, name)(*arguments)
-        except Exception as error:
-            return None, str(error) or repr(error)
-        if value is None or (isinstance(value, (int, float)) and math.isfinite(value)):
-            return value, None
-        return None, f"the board answered {value!r}"
 
 
 def _settle(future: "asyncio.Future[Answer]", answer: Answer) -> None:

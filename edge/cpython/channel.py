@@ -65,7 +65,7 @@ class Port:
         self._channel = channel
         self._key = key
         self._grace_ms: int | None = None
-        self._answer: tuple[Any, str | None] | None = None
+        self._answer: tuple[Any, list[str] | None] | None = None
         self.offers = offers
 
     def emit(self, kind: str, fields: "dict[str, Any]") -> None:
@@ -88,5 +88,5 @@ class Port:
         self._answer = None
         self._channel.send("ask", Port._asked, name, arguments)
 
-    def answer(self) -> "tuple[Any, str | None] | None":
+    def answer(self) -> "tuple[Any, list[str] | None] | None":
         return self._answer

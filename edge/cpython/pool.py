@@ -18,7 +18,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from edge.caps import offers
-from edge.cpython.boardthread import BoardThread
 from edge.cpython.template import Template
 from edge.failures import failure
 from edge.limits import limit
@@ -135,7 +134,7 @@ class Pool:
     ) -> None:
         self._library = wasm3_file()
         self._board = board
-        self._board_thread: BoardThread | None = None
+        self._board_thread: Any = None
         self._runs = runs
         self._address_space = address_space
         self._idle_s = idle_s
@@ -228,6 +227,8 @@ class Pool:
 
     async def _ask_board(self, worker: _Worker, number: int, name: str, arguments: list[int]) -> None:
         if self._board_thread is None:
+            from edge.cpython.boardthread import BoardThread  # an edge without a board has no use for it
+
             self._board_thread = BoardThread(self._board)
         worker.send(_frame("answer", number, *await self._board_thread.ask(name, arguments)))
 

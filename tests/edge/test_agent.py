@@ -287,6 +287,58 @@ def test_a_module_nobody_waits_for_is_not_asked_for():
     assert published(machine.tick(ASK_AGAIN_MS), "need") == []
 
 
+# What a task says
+
+
+def test_what_a_task_says_goes_up_under_its_name():
+    machine = agent()
+    accept(machine)
+    line = {"level": "info", "text": "x"}
+    assert machine.event("t", 1, "log", line, 0) == [("publish", "log", key(**line), 0)]
+    message = {"topic": "a/b", "text": "x"}
+    assert machine.event("t", 1, "publish", message, 0) == [("publish", "publish", key(**message), 1)]
+    assert machine.event("t", 1, "progress", {"permille": 5}, 0) == [("publish", "progress", key(permille=5), 0)]
+    assert machine.event("t", 1, "progress", {"permille": 6}, 999) == []
+    assert machine.tick(1000) == [("publish", "progress", key(permille=6), 0)]
+    assert machine.event("t", 2, "log", line, 1000) == []  # that does not run here
+
+
+def test_tasks_together_keep_to_the_rates_of_the_device():
+    machine = agent()
+    accept(machine, "a")
+    accept(machine, "b")
+    line = {"level": "info", "text": "x"}
+    said = [machine.event(task, 1, "log", line, 0) for _ in range(15) for task in ("a", "b")]
+    assert len([actions for actions in said if actions]) == 20
+    (lost,) = published(machine.tick(1000), "log")
+    assert "10 log lines" in lost["text"]
+
+
+def test_what_is_said_without_a_connection_is_counted():
+    machine = agent()
+    accept(machine)
+    machine.disconnected()
+    for _ in range(3):
+        assert machine.event("t", 1, "publish", {"topic": "a", "text": "x"}, 0) == []
+    machine.event("t", 1, "progress", {"permille": 7}, 0)
+    assert machine.tick(1) == []
+    machine.connected(2)
+    machine.message("welcome", welcome(), 2)
+    actions = machine.tick(3)
+    assert published(actions, "progress") == [key(permille=7)]
+    assert "3 messages" in published(actions, "log")[0]["text"]
+
+
+def test_what_was_dropped_is_said_before_the_result():
+    machine = agent()
+    accept(machine)
+    for _ in range(30):
+        machine.event("t", 1, "log", {"level": "info", "text": "x"}, 0)
+    actions = machine.finished("t", 1, OK)
+    assert [action[1] for action in of(actions, "publish")] == ["log"]
+    assert [action[0] for action in actions] == ["publish", "store", "report"]
+
+
 # Whatever happens, in whatever order
 
 HUB_EVENTS = ["start", "stop", "ack", "connect", "welcome", "chunk"]

@@ -66,6 +66,12 @@ class Runs:
     async def run(self, *args, **fields):
         return await self.start(*args, **fields)[2]
 
+    async def worker(self):
+        """The one that is warm."""
+        await self.run(inputs=[1, 2])
+        (pid,) = self.workers()
+        return pid
+
     def workers(self):
         return children(self.pool._template.pid)
 
