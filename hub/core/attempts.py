@@ -5,7 +5,7 @@ An attempt is (task, attempt number, device). Only the current one changes the t
 
 import json
 
-from hub.core import flow, passing, retries, reuse
+from hub.core import flow, outputs, passing, retries, reuse
 from hub.core.abi import call_of, reads_environment
 from hub.core.commands import Progress, Result, Started
 from hub.core.model import (
@@ -187,7 +187,10 @@ def _restart(world: World, task: Task, fields: Doc) -> None:
 def _complete(world: World, task: Task, fields: Doc) -> None:
     _end_attempt(world, task, "completed", {})
     reported = {key: fields[key] for key in REPORTED if key in fields}
-    text = fields.get("text")
+    # What a program printed is its result, unless the device says another.
+    text = fields.get("text", fields.get("stdout"))
+    if text is not None and "outputs" not in reported:
+        reported["outputs"] = outputs.of_text(text)
     times = _times(world, task)
     world.move(task, states.COMPLETED, {**times, "results": "" if text is None else text, **reported})
     reuse.remember(world, task)

@@ -34,6 +34,22 @@ def test_a_result_without_started_counts_from_the_dispatch(play):
     assert play.at("a").doc["finish_time"] - play.at("a").doc["start_time"] == 2.0
 
 
+@pytest.mark.parametrize(
+    ("fields", "results", "outputs"),
+    [
+        ({"text": '{"a": 1}\n'}, '{"a": 1}\n', [{"a": 1}]),
+        ({"stdout": "hello\n", "exit_code": 0}, "hello\n", ["hello"]),
+        ({"stdout": "beside\n", "text": "30\n", "outputs": [30]}, "30\n", [30]),
+        ({"output": "/w=="}, "", None),
+    ],
+)
+def test_what_a_task_wrote_or_printed_is_its_result(play, fields, results, outputs):
+    play.do(commands.Result("d1", "a", 1, {"ok": True, **fields}))
+    doc = play.at("a").doc
+    assert (doc["results"], doc.get("outputs")) == (results, outputs)
+    assert doc.get("stdout") == fields.get("stdout")
+
+
 def test_a_result_that_comes_twice_is_acknowledged_twice_and_recorded_once(play):
     play.end("a", outputs=[1])
     updated = play.at("a").doc
