@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from hub.modules import instructions as kinds
 from hub.modules.instructions import (
+    BINARY,
     CONST_I32,
     I32,
     INSTRUCTIONS,
@@ -14,16 +15,19 @@ from hub.modules.instructions import (
     NUMBERS,
     PREFIX,
     STORE,
+    UNARY,
     Instruction,
 )
-from hub.modules.reader import Reader
-from hub.modules.stack import ANY, FLOOR, Frame, State, words
+from hub.modules.reader import Reader, refuse
+from hub.modules.stack import ANY, FLOOR, State, words
 from hub.modules.walk import VALUE_TYPES, Type, Walk
 
+# 8 MiB of what compilers write are 3,800,000.
+MAX_INSTRUCTIONS = 4_000_000
 # wasm3 compiles blocks by recursion on the native stack.
 MAX_NESTING = 1_000
 
-_UNARY, _BINARY, _PREFIXED, _UNKNOWN = 100, 101, 102, 103
+_PREFIXED, _UNKNOWN = 100, 101
 _ELSE_CODE, _IF_CODE, _LOOP_CODE = 0x05, 0x04, 0x03
 
 
@@ -31,11 +35,7 @@ def _dispatch(code: int) -> int:
     if code == PREFIX:
         return _PREFIXED
     instruction = INSTRUCTIONS.get(code)
-    if instruction is None:
-        return _UNKNOWN
-    if instruction.kind == kinds.CONST_OPERANDS:
-        return _UNARY if len(instruction.params) == 1 else _BINARY
-    return instruction.kind
+    return _UNKNOWN if instruction is None else instruction.kind
 
 
 _KINDS = bytes(map(_dispatch, range(256)))
@@ -58,6 +58,8 @@ class Checker(State):
         self.no_memory = not module.memories
         self.no_table = not module.tables
         self.features: set[str] = set()
+        # Counting them like this costs nothing.
+        self.instructions = iter(range(MAX_INSTRUCTIONS))
 
     def check(self, index: int, body: Reader) -> None:
         """BadRequest unless the body of this function is valid."""
@@ -68,7 +70,7 @@ class Checker(State):
         """The loop over the instructions; what is frequent is done here, the rest by the methods below."""
         code, stack, local_types, frames = self.code, self.stack, self.locals, self.frames
         at, count = 0, len(self.locals)
-        while frames:
+        for _ in self.instructions:
             op = code[at]
             at += 1
             kind = _KINDS[op]
@@ -83,7 +85,7 @@ class Checker(State):
             elif kind == CONST_I32:
                 at = at + 1 if code[at] < 0x80 else self.signed(at, 32)
                 stack.append(I32)
-            elif kind == _BINARY:
+            elif kind == BINARY:
                 wanted = _TAKES[op]
                 if stack[-1] == wanted and stack[-2] == wanted:
                     del stack[-1]
@@ -91,20 +93,20 @@ class Checker(State):
                 else:
                     self.at, self.op = at, op
                     self.plain(_PLAIN[op])
-            elif LOAD <= kind <= STORE:
-                if code[at] > _ALIGN[op] or self.no_memory:
-                    at = self.unusual_access(at, op)
-                else:
-                    at += 1
-                at = at + 1 if code[at] < 0x80 else self.u32(at)[1]
-                if kind == LOAD and stack[-1] == I32:
+            elif kind > STORE:
+                self.at, self.op = at, op
+                self.spend(1)
+                _METHODS[kind](self)
+                at = self.at
+                if not frames:
+                    break
+            elif kind == UNARY:
+                if stack[-1] == _TAKES[op]:
                     stack[-1] = _GIVES[op]
-                elif kind == STORE and stack[-1] == _TAKES[op] and stack[-2] == I32:
-                    del stack[-2:]
                 else:
                     self.at, self.op = at, op
                     self.plain(_PLAIN[op])
-            elif LOCAL_SET <= kind <= LOCAL_TEE:
+            elif kind <= LOCAL_TEE:
                 index = code[at]
                 at += 1
                 if index > 0x7F:
@@ -117,16 +119,21 @@ class Checker(State):
                     self.put(local_types[index : index + 1])
                 if kind == LOCAL_SET:
                     del stack[-1]
-            elif kind == _UNARY:
-                if stack[-1] == _TAKES[op]:
+            else:
+                if code[at] > _ALIGN[op] or self.no_memory:
+                    at = self.unusual_access(at, op)
+                else:
+                    at += 1
+                at = at + 1 if code[at] < 0x80 else self.u32(at)[1]
+                if kind == LOAD and stack[-1] == I32:
                     stack[-1] = _GIVES[op]
+                elif kind == STORE and stack[-1] == _TAKES[op] and stack[-2] == I32:
+                    del stack[-2:]
                 else:
                     self.at, self.op = at, op
                     self.plain(_PLAIN[op])
-            else:
-                self.at, self.op = at, op
-                _METHODS[kind](self)
-                at = self.at
+        else:
+            refuse(f"the module has over {MAX_INSTRUCTIONS} instructions: split it")
 
     def unusual_access(self, at: int, op: int) -> int:
         """The place behind an alignment that is written in several bytes; what else is unusual is wrong."""
@@ -203,16 +210,18 @@ class Checker(State):
         kind = self.block_type()
         if code == _IF_CODE:
             self.take(_PLAIN[code].params)
-        self.take(kind.params)
+        if kind.params:
+            self.take(kind.params)
         self.open(code, kind)
 
     def open(self, code: int, kind: Type) -> None:
         if len(self.frames) > MAX_NESTING:
             self.bad(f"blocks lie over {MAX_NESTING} deep in each other")
         label = kind.params if code == _LOOP_CODE else kind.results
-        self.frames.append(Frame(code, kind, label, len(self.stack)))
+        self.frames.append((code, kind, label, len(self.stack)))
         self.stack.append(FLOOR)
-        self.put(kind.params)
+        if kind.params:
+            self.put(kind.params)
 
     def block_type(self) -> Type:
         first = self.code[self.at]
@@ -231,36 +240,37 @@ class Checker(State):
         self.features.add("multi-value")
         return self.module.types[index]
 
-    def close(self) -> Frame:
-        """Leaves the innermost block, whose results must lie on the stack and nothing else."""
-        frame, stack = self.frames[-1], self.stack
-        self.take(frame.type.results)
-        left = len(stack) - frame.height - 1
+    def close(self) -> tuple[int, Type]:
+        """Leaves the innermost block, whose results must lie on the stack and nothing else; its opcode and type."""
+        code, kind, _, height = self.frames[-1]
+        stack = self.stack
+        if kind.results:
+            self.take(kind.results)
+        left = len(stack) - height - 1
         if left:
             self.bad(f"{self.name()} of a block that leaves {left} more values than its type says")
-        self.frames.pop()
-        del stack[frame.height :]
-        return frame
+        del self.frames[-1], stack[height:]
+        return code, kind
 
     def end_block(self) -> None:
-        frame = self.close()
-        if frame.code == _IF_CODE and frame.type.params != frame.type.results:
+        code, kind = self.close()
+        if code == _IF_CODE and kind.params != kind.results:
             self.bad("an if without else whose type says that it changes the stack")
-        if self.frames:
-            self.put(frame.type.results)
-        elif self.at != self.end:
+        if kind.results:
+            self.put(kind.results)
+        if not self.frames and self.at != self.end:
             self.bad(f"{self.end - self.at} bytes follow the end of the function")
 
     def else_block(self) -> None:
-        frame = self.close()
-        if frame.code != _IF_CODE:
+        code, kind = self.close()
+        if code != _IF_CODE:
             self.bad("else without if")
-        self.open(_ELSE_CODE, frame.type)
+        self.open(_ELSE_CODE, kind)
 
     def label(self, depth: int) -> bytes:
         if depth >= len(self.frames):
             self.unknown(self.at, "label", depth, len(self.frames))
-        return self.frames[-1 - depth].label
+        return self.frames[-1 - depth][2]
 
     def branch(self) -> None:
         self.take(self.label(self.number()))
@@ -269,8 +279,9 @@ class Checker(State):
     def branch_if(self) -> None:
         types = self.label(self.number())
         self.take(_PLAIN[self.op].params)
-        self.take(types)
-        self.put(types)
+        if not self.stack.endswith(types):
+            self.take(types)
+            self.put(types)
 
     def branch_table(self) -> None:
         count = self.number()
@@ -282,6 +293,7 @@ class Checker(State):
         else:
             self.at += count
         types = self.label(self.number())
+        self.spend(len(labels))
         self.take(_PLAIN[self.op].params)
         for depth in labels:
             other = self.label(depth)
@@ -292,7 +304,7 @@ class Checker(State):
         self.kill()
 
     def leave(self) -> None:
-        self.take(self.frames[0].label)
+        self.take(self.frames[0][2])
         self.kill()
 
     def call(self) -> None:

@@ -56,15 +56,22 @@ def section(number: int, content: bytes) -> bytes:
 
 def shorter(raw: bytes) -> bytes:
     """An unsigned LEB128 number in its shortest form."""
-    return raw if raw[-1] or len(raw) == 1 else unsigned(value_of(raw))
+    if raw[-1]:
+        return raw
+    kept = raw.rstrip(b"\x80\0")
+    return kept[:-1] + bytes((kept[-1] & 0x7F,)) if kept else b"\0"
 
 
 def shorter_signed(raw: bytes) -> bytes:
     """A signed LEB128 number in its shortest form."""
-    # There, the last byte says more than the sign that the byte before it has.
-    if len(raw) == 1 or raw[-1] != (0x7F if raw[-2] & 0x40 else 0):
+    sign = raw[-1]
+    if sign not in (0, 0x7F):
         return raw
-    return signed(signed_value(raw))
+    kept = raw[:-1].rstrip(bytes((sign | 0x80,)))
+    # The last byte that is left may have the sign already.
+    if kept and kept[-1] & 0x40 == sign & 0x40:
+        return kept[:-1] + bytes((kept[-1] & 0x7F,))
+    return kept + raw[-1:]
 
 
 def value_of(raw: bytes) -> int:

@@ -11,20 +11,22 @@ EMPTY_BLOCK = 0x40
 # Opcodes behind the prefix 0xFC are written 0xFC00 + number here.
 PREFIX = 0xFC
 
-# What follows an opcode, or how its types depend on more than the opcode.
+# What follows an opcode, and how its types are found; behind UNARY, BINARY and some others nothing follows.
 (
-    CONST_OPERANDS,
-    LOAD,
-    STORE,
+    UNARY,
+    BINARY,
     LOCAL_GET,
     LOCAL_SET,
     LOCAL_TEE,
-    GLOBAL_GET,
-    GLOBAL_SET,
+    LOAD,
+    STORE,
+    EXTENDED,
     CONST_I32,
     CONST_I64,
     CONST_F32,
     CONST_F64,
+    GLOBAL_GET,
+    GLOBAL_SET,
     BLOCK,
     ELSE,
     END,
@@ -41,8 +43,7 @@ PREFIX = 0xFC
     SELECT_TYPED,
     MEMORY,
     MEMORY_COPY,
-    EXTENDED,
-) = range(29)
+) = range(30)
 
 
 class Instruction(NamedTuple):
@@ -59,23 +60,13 @@ class Instruction(NamedTuple):
 
 _TYPES = {"i": I32, "I": I64, "f": F32, "F": F64}
 # first opcode, parameters, results, names of it and those that follow
-_PLAIN = (
+_UNARY = (
     (0x45, "i", "i", "i32.eqz"),
-    (0x46, "ii", "i", "i32.eq i32.ne i32.lt_s i32.lt_u i32.gt_s i32.gt_u i32.le_s i32.le_u i32.ge_s i32.ge_u"),
     (0x50, "I", "i", "i64.eqz"),
-    (0x51, "II", "i", "i64.eq i64.ne i64.lt_s i64.lt_u i64.gt_s i64.gt_u i64.le_s i64.le_u i64.ge_s i64.ge_u"),
-    (0x5B, "ff", "i", "f32.eq f32.ne f32.lt f32.gt f32.le f32.ge"),
-    (0x61, "FF", "i", "f64.eq f64.ne f64.lt f64.gt f64.le f64.ge"),
     (0x67, "i", "i", "i32.clz i32.ctz i32.popcnt"),
-    (0x6A, "ii", "i", "i32.add i32.sub i32.mul i32.div_s i32.div_u i32.rem_s i32.rem_u i32.and i32.or i32.xor"),
-    (0x74, "ii", "i", "i32.shl i32.shr_s i32.shr_u i32.rotl i32.rotr"),
     (0x79, "I", "I", "i64.clz i64.ctz i64.popcnt"),
-    (0x7C, "II", "I", "i64.add i64.sub i64.mul i64.div_s i64.div_u i64.rem_s i64.rem_u i64.and i64.or i64.xor"),
-    (0x86, "II", "I", "i64.shl i64.shr_s i64.shr_u i64.rotl i64.rotr"),
     (0x8B, "f", "f", "f32.abs f32.neg f32.ceil f32.floor f32.trunc f32.nearest f32.sqrt"),
-    (0x92, "ff", "f", "f32.add f32.sub f32.mul f32.div f32.min f32.max f32.copysign"),
     (0x99, "F", "F", "f64.abs f64.neg f64.ceil f64.floor f64.trunc f64.nearest f64.sqrt"),
-    (0xA0, "FF", "F", "f64.add f64.sub f64.mul f64.div f64.min f64.max f64.copysign"),
     (0xA7, "I", "i", "i32.wrap_i64"),
     (0xA8, "f", "i", "i32.trunc_f32_s i32.trunc_f32_u"),
     (0xAA, "F", "i", "i32.trunc_f64_s i32.trunc_f64_u"),
@@ -92,6 +83,18 @@ _PLAIN = (
     (0xBD, "F", "I", "i64.reinterpret_f64"),
     (0xBE, "i", "f", "f32.reinterpret_i32"),
     (0xBF, "I", "F", "f64.reinterpret_i64"),
+)
+_BINARY = (
+    (0x46, "ii", "i", "i32.eq i32.ne i32.lt_s i32.lt_u i32.gt_s i32.gt_u i32.le_s i32.le_u i32.ge_s i32.ge_u"),
+    (0x51, "II", "i", "i64.eq i64.ne i64.lt_s i64.lt_u i64.gt_s i64.gt_u i64.le_s i64.le_u i64.ge_s i64.ge_u"),
+    (0x5B, "ff", "i", "f32.eq f32.ne f32.lt f32.gt f32.le f32.ge"),
+    (0x61, "FF", "i", "f64.eq f64.ne f64.lt f64.gt f64.le f64.ge"),
+    (0x6A, "ii", "i", "i32.add i32.sub i32.mul i32.div_s i32.div_u i32.rem_s i32.rem_u i32.and i32.or i32.xor"),
+    (0x74, "ii", "i", "i32.shl i32.shr_s i32.shr_u i32.rotl i32.rotr"),
+    (0x7C, "II", "I", "i64.add i64.sub i64.mul i64.div_s i64.div_u i64.rem_s i64.rem_u i64.and i64.or i64.xor"),
+    (0x86, "II", "I", "i64.shl i64.shr_s i64.shr_u i64.rotl i64.rotr"),
+    (0x92, "ff", "f", "f32.add f32.sub f32.mul f32.div f32.min f32.max f32.copysign"),
+    (0xA0, "FF", "F", "f64.add f64.sub f64.mul f64.div f64.min f64.max f64.copysign"),
 )
 _SIGN_EXTENSION = (
     (0xC0, "i", "i", "i32.extend8_s i32.extend16_s"),
@@ -159,7 +162,8 @@ def _table() -> dict[int, Instruction]:
         0xFC0B: Instruction("memory.fill", MEMORY, _types("iii"), b"", 0, "bulk-memory"),
     }
     for kind, feature, rows in (
-        (CONST_OPERANDS, "", _PLAIN),
+        (UNARY, "", _UNARY),
+        (BINARY, "", _BINARY),
         (EXTENDED, "sign-ext", _SIGN_EXTENSION),
         (EXTENDED, "nontrapping-fptoint", _SATURATING),
     ):

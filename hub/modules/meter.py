@@ -4,10 +4,14 @@ Each function charges at its entry, each loop at its head, the number of instruc
 loop: never less than what runs until the next charge. Copying and filling memory charge by the length as well.
 """
 
+from typing import NoReturn
+
 from hub.modules import instructions as kinds
 from hub.modules.encode import shorter, shorter_signed, signed, unsigned, value_of, vector
+from hub.modules.header import MAX_MODULE
 from hub.modules.instructions import INSTRUCTIONS, PREFIX
 from hub.modules.reader import Reader
+from shared.errors import TooLarge
 
 # i32.const 4; i32.shr_u: copying and filling memory cost a unit of fuel for 16 bytes, about the time of an instruction.
 _SHIFT = b"\x41\x04\x76"
@@ -19,7 +23,7 @@ _LOOP, _END, _SELECT, _GROW = 0x03, 0x0B, 0x1B, 0x40
 # How to get over what an opcode carries: so many unsigned numbers, or one of the others.
 _NONE, _ONE, _TWO, _SIGNED, _BLOCK, _RARE = range(6)
 _STEPS_BY_KIND = {
-    _NONE: (kinds.CONST_OPERANDS, kinds.EXTENDED, kinds.UNREACHABLE, kinds.NOP, kinds.RETURN, kinds.DROP),
+    _NONE: (kinds.UNARY, kinds.BINARY, kinds.EXTENDED, kinds.UNREACHABLE, kinds.NOP, kinds.RETURN, kinds.DROP),
     _ONE: (kinds.LOCAL_GET, kinds.LOCAL_SET, kinds.LOCAL_TEE, kinds.GLOBAL_GET, kinds.GLOBAL_SET),
     _TWO: (kinds.LOAD, kinds.STORE, kinds.CALL_INDIRECT),
     _SIGNED: (kinds.CONST_I32, kinds.CONST_I64),
@@ -48,7 +52,11 @@ class Meter:
         self.pay = b"\x6b" + put + get + b"\x41\0\x48\x04\x40\x10" + unsigned(tick) + get + b"\x6a" + put + b"\x0b"
         self.code = b""
         self.at = self.kept = 0
-        self.pieces: list[bytes] = []
+        self.pieces: list[bytes | bytearray] = []
+        self.out = bytearray()
+        # What may be added, and what a charge adds at least: the code of loops becomes eight times as large.
+        self.room = MAX_MODULE
+        self.least = len(self.charge(0))
         self.scratch = b""
         self.needs_scratch = False
 
@@ -78,7 +86,8 @@ class Meter:
 
     def rewrite(self) -> int:
         """Fills pieces; returns how deep loops lie in each other."""
-        code, self.pieces = self.code, [b""]
+        code, self.out = self.code, bytearray()
+        self.pieces = [b""]
         pieces = self.pieces
         self.at = self.kept = at = cost = depth = 0
         # Open blocks: True for a loop; open loops: (the piece that shall charge, the cost outside so far).
@@ -101,9 +110,11 @@ class Meter:
             elif op == _LOOP:
                 at = at + 1 if code[at] < 0x80 else self.shorten_signed(at)
                 self.keep(at)
+                self.spend(self.least)
                 opened.append(True)
-                heads.append((len(pieces), cost))
-                pieces.append(b"")
+                heads.append((len(pieces) + 1, cost))
+                pieces += self.out, b""
+                self.out = bytearray()
                 depth = max(depth, len(heads) - 1)
                 cost = 0
             elif op == _END:
@@ -117,6 +128,7 @@ class Meter:
                 at = self.at
         pieces[0] = self.charge(cost)
         self.keep(at)
+        pieces.append(self.out)
         return depth
 
     def rare(self, op: int) -> None:
@@ -169,14 +181,19 @@ class Meter:
 
     def keep(self, at: int) -> None:
         """What was read up to here is written as it is."""
-        self.pieces.append(self.code[self.kept : at])
+        self.out += self.code[self.kept : at]
         self.kept = at
 
     def replace(self, at: int, new: bytes, behind: int) -> None:
         """Between two places stands something new."""
-        self.keep(at)
-        self.pieces.append(new)
+        self.out += self.code[self.kept : at] + new
         self.kept = self.at = behind
+        self.spend(len(new))
+
+    def spend(self, size: int) -> None:
+        self.room -= size
+        if self.room < 0:
+            too_large()
 
     def behind(self, at: int) -> int:
         """The place behind a number."""
@@ -202,3 +219,7 @@ class Meter:
         if self.code[behind - 1] in (0, 0x7F):
             self.replace(at, shorter_signed(self.code[at:behind]), behind)
         return behind
+
+
+def too_large() -> NoReturn:
+    raise TooLarge(f"metered, the module takes over {MAX_MODULE} bytes (8 MiB): make it smaller")

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator
 from hub.modules.encode import five_bytes, limits, section, shorter, shorter_signed, sized, unsigned, vector
 from hub.modules.header import HEADER, MAX_MODULE
 from hub.modules.info import Limits
-from hub.modules.meter import Meter
+from hub.modules.meter import Meter, too_large
 from hub.modules.reader import refuse
-from hub.modules.validate import check
+from hub.modules.validate import MAX_SIGNATURE, check
 from hub.modules.walk import FUNCTION, GLOBAL, KINDS, MEMORY, TABLE, Span, Type, Walk, walk
-from shared.errors import TooLarge
 from shared.host import FUEL, MODULE, TICK
 
 # 256 MiB
@@ -54,7 +53,8 @@ def write(module: Walk) -> bytes:
         out += section(8, writer.meter.function(module.start))
     for number, items in ((9, writer.elements()), (10, writer.bodies()), (11, writer.data())):
         out += _section(number, items)
-    _check_size(len(out))
+    if len(out) > MAX_MODULE:
+        too_large()
     return bytes(out)
 
 
@@ -139,17 +139,16 @@ class _Writer:
                 yield b"\0" + self.constant(one.offset) + vector(map(self.meter.function, one.functions))
 
     def bodies(self) -> Iterator[bytes]:
-        module, size = self.module, 0
+        module = self.module
         for index, body in enumerate(module.bodies, module.imported_functions):
-            written = sized(self.meter.body(len(module.type_of(index).params), body.again()))
-            size += len(written)
-            _check_size(size)
-            yield written
+            yield sized(self.meter.body(len(module.type_of(index).params), body.again()))
+        arguments = [b"\x20" + unsigned(place) for place in range(MAX_SIGNATURE)]
         for _, called in self.wrappers.values():
             count = len(module.type_of(called).params)
-            arguments = b"".join(b"\x20" + unsigned(place) for place in range(count))
             call = b"\x10" + self.meter.function(called)
-            yield sized(b"\0" + self.meter.charge(count + 2) + arguments + call + _END)
+            code = self.meter.charge(count + 2) + b"".join(arguments[:count]) + call + _END
+            self.meter.spend(len(code))
+            yield sized(b"\0" + code)
 
     def data(self) -> Iterator[bytes]:
         data = self.module.data
@@ -172,8 +171,3 @@ def _memory(of: Limits) -> bytes:
         refuse(f"the module begins with {of.least} pages of memory, {MAX_PAGES} (256 MiB) is the most", limit=MAX_PAGES)
     most = MAX_PAGES if of.most is None else min(of.most, MAX_PAGES)
     return b"\x01" + unsigned(of.least) + five_bytes(most)
-
-
-def _check_size(size: int) -> None:
-    if size > MAX_MODULE:
-        raise TooLarge(f"metered, the module takes over {MAX_MODULE} bytes (8 MiB): make it smaller")
