@@ -59,6 +59,7 @@ class Agent:
         self._slots = slots
         self._capacity = capacity
         self._outbox = list(outbox)
+        self._late: list[tuple[str, int]] = []  # of these, the ones that were there at the last beat
         self._seen = list(seen)[-SEEN:]
         self._work: list[_Work] = []  # in the order they were accepted
         self._fetches = Fetches()
@@ -313,6 +314,11 @@ class Agent:
         self._seq += 1
         self._logs = 0
         self._act("publish", "beat", {"seq": self._seq, "running": self.running()}, 0)
+        # A result, or its ack, may be lost on a connection that lives: what a whole beat did not bring goes again.
+        for key in self._outbox:
+            if key in self._late:
+                self._act("report", *key)
+        self._late = list(self._outbox)
 
     def _tell_started(self, work: "_Work") -> None:
         if self._welcomed:

@@ -24,6 +24,18 @@ def write(path: str, data: bytes, sync: bool = True) -> None:
         if sync:
             flush(file)
     os.rename(path + _NEW, path)
+    if sync:
+        _flush_name(path)
+
+
+def _flush_name(path: str) -> None:
+    """Have a file's new name on the disk: on Linux a synced file can still lose it in a power cut."""
+    if hasattr(os, "O_DIRECTORY"):  # MicroPython has no descriptors of folders, and littlefs no need of them
+        folder = os.open(path.rpartition("/")[0] or ".", os.O_RDONLY)
+        try:
+            fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def flush(file: "object") -> None:

@@ -126,6 +126,17 @@ def test_a_result_without_a_connection_waits_in_the_outbox():
     assert of(machine.message("welcome", welcome(), 0), "report") == [("report", "t", 1)]
 
 
+def test_a_result_that_was_lost_on_a_living_connection_goes_again_with_the_second_beat():
+    machine = agent()
+    accept(machine)
+    machine.finished("t", 1, OK)
+    assert not of(machine.tick(BEAT_MS), "report")  # it has not had a whole beat yet
+    assert of(machine.tick(2 * BEAT_MS), "report") == [("report", "t", 1)]
+    assert of(machine.tick(3 * BEAT_MS), "report") == [("report", "t", 1)]
+    machine.message("ack", key(), 0)
+    assert not of(machine.tick(4 * BEAT_MS), "report")
+
+
 def test_a_start_again_never_runs_again():
     machine = agent()
     accept(machine)

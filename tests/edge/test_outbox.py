@@ -28,6 +28,19 @@ def test_results_stay_until_they_are_dropped(tmp_path):
     assert json.loads(outbox.get("é", 2))["outputs"] == [1]
 
 
+def test_a_result_is_on_the_disk_under_its_name_before_put_returns(tmp_path, monkeypatch):
+    steps = []
+    rename = os.rename
+
+    def note(fd):
+        steps.append("folder" if os.path.isdir(f"/proc/self/fd/{fd}") else "file")
+
+    monkeypatch.setattr(files, "fsync", note)
+    monkeypatch.setattr(os, "rename", lambda old, new: (steps.append("rename"), rename(old, new)))
+    fill(tmp_path, ("a", 1))
+    assert steps == ["file", "rename", "folder"]
+
+
 def test_a_restart_keeps_them_in_their_order(tmp_path):
     fill(tmp_path, ("c", 1), ("a", 1), ("b", 1)).drop("a", 1)
     again = Outbox(str(tmp_path))
