@@ -186,7 +186,8 @@ class Runtime:
     def _tick(self) -> None:
         self._timer_at = None
         if self.failure is None:
-            self.submit(Tick())
+            with contextlib.suppress(StoreFailed):  # the writer is about to say so
+                self.submit(Tick())
 
 
 def _system_clock() -> Now:

@@ -23,6 +23,7 @@ META = "meta"
 ATTEMPTS = "attempts"
 CACHE = "cache"
 REQUESTS = "requests"
+NUMBERS = "numbers"
 
 PARALLEL, SEQUENTIAL, CONFIGURABLE = "parallel", "sequential", "configurable"
 MODES = (PARALLEL, SEQUENTIAL, CONFIGURABLE)
@@ -31,6 +32,8 @@ MODES = (PARALLEL, SEQUENTIAL, CONFIGURABLE)
 REPORTED = ("outputs", "stdout", "stderr", "output", "exit_code", "duration_ms", "fuel")
 # The attempts that a task's document lists.
 ATTEMPTS_KEPT = 10
+# Deleted tasks whose last attempt is remembered.
+NUMBERS_KEPT = 10_000
 # A device that falls silent costs a task nothing, but a module that takes one device after another down must end.
 LOSSES_ALLOWED = 10
 # How often the start of one attempt is sent again before another attempt is made (protocol.md).

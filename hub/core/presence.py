@@ -120,6 +120,8 @@ def _seen(world: World, proplet: Proplet) -> None:
     proplet.seen, proplet.seen_wall = world.now.mono, world.now.wall
     if not proplet.alive:
         proplet.alive = True
+        # A broadcast may have waited for it.
+        world.fans_due = bool(world.fans)
         world.timers.add(world.now.mono + world.policy.lease_s, SILENCE, proplet.id)
 
 
@@ -144,9 +146,11 @@ def _retry_due(world: World, id: str) -> None:
 
 def _queued_due(world: World, id: str) -> None:
     task = world.tasks.get(id)
-    if task is not None and task.ticket and task.due <= world.now.mono:
+    # The timer may be that of another task that bore this id, or of a definition that was changed.
+    seconds = None if task is None else task.doc.get("queue_timeout")
+    if task is not None and task.ticket and seconds is not None and task.due <= world.now.mono:
         world.dequeue(task)
-        flow.fail(world, task, "timeout", f"it did not get its turn within {task.doc['queue_timeout']:g} s")
+        flow.fail(world, task, "timeout", f"it did not get its turn within {seconds:g} s")
         flow.settle(world, task)
 
 
@@ -155,7 +159,8 @@ def _lease_due(world: World, id: str) -> None:
     if task is None:
         return
     task.leased = False
-    if task.state not in states.ACTIVE:
+    # The timer may be that of another task that bore this id, or of an earlier run that was no fan.
+    if task.state not in states.ACTIVE or task.is_fan:
         return
     if task.lease_until > world.now.mono:
         attempts.watch(world, task)  # renewed since

@@ -12,6 +12,8 @@ from hub.core.model import (
     CACHE,
     JOBS,
     MODULES,
+    NUMBERS,
+    NUMBERS_KEPT,
     PROPLETS,
     REQUESTS,
     TASKS,
@@ -52,6 +54,9 @@ class World:
         # Results that may be used again, and requests that may come again, oldest first.
         self.cache: dict[str, Doc] = {}
         self.requests: dict[str, Doc] = {}
+        # The last attempt of tasks that were deleted: a task that is given the same id goes on counting, for devices
+        # may still have results of the one before, and do not run what they ran once.
+        self.numbers: dict[str, Doc] = {}
         # dedup_key: id of the task that bore it last
         self.dedup: dict[str, str] = {}
         self.placer = Placer()
@@ -241,7 +246,12 @@ class World:
 
     def admit(self, definition: Doc, group: Group | None, state: int = states.PENDING) -> Task:
         """A new task, Pending unless it shows a run that was."""
-        task = Task({**definition, "seq": self.next_seq(), "state": state, "created_at": self.now.wall})
+        born = {"seq": self.next_seq(), "state": state, "created_at": self.now.wall}
+        number = self.numbers.pop(definition["id"], None)
+        if number is not None:
+            born["attempt"] = number["attempt"]
+            self.forget(NUMBERS, definition["id"])
+        task = Task({**definition, **born})
         self.add_task(task, group)
         self.keep(task)
         return task
@@ -295,6 +305,17 @@ class World:
         if task.tally is not None:
             task.tally.counts[task.state] -= 1
         self.forget(TASKS, task.id)
+        self._remember_number(task)
+
+    def _remember_number(self, task: Task) -> None:
+        # The id of a firing comes but once: its slot is in it.
+        if task.attempt and (task.doc.get("origin") or {}).get("type") != "schedule":
+            self.numbers[task.id] = {"id": task.id, "attempt": task.attempt}
+            self.keep_doc(NUMBERS, self.numbers[task.id])
+            if len(self.numbers) > NUMBERS_KEPT:
+                oldest = next(iter(self.numbers))
+                del self.numbers[oldest]
+                self.forget(NUMBERS, oldest)
 
 
 def link(task: Task, parents: Iterable[Task], previous: Task | None = None) -> None:
@@ -352,6 +373,7 @@ def load(world: World, tables: dict[str, dict[str, Doc]]) -> None:
     world.modules.update((id, Module(doc)) for id, doc in tables.get(MODULES, {}).items())
     world.cache.update(tables.get(CACHE, {}))
     world.requests.update(tables.get(REQUESTS, {}))
+    world.numbers.update(tables.get(NUMBERS, {}))
     docs = sorted(tables.get(TASKS, {}).values(), key=lambda doc: doc["seq"])
     for doc in docs:
         group = world.workflows.get(doc.get("workflow_id") or "") or world.jobs.get(doc.get("job_id") or "")

@@ -65,6 +65,21 @@ def test_a_result_of_another_device_or_attempt_changes_nothing_and_is_acknowledg
     assert [send.device for send in play.take("ack")] == [device]
 
 
+def test_a_task_with_the_id_of_a_deleted_one_goes_on_counting_so_that_late_results_are_not_its_own(play):
+    play.task("t")
+    play.end("t")
+    play.do(commands.Delete("task", "t"))
+    play.restart()
+    play.join("d1")
+    play.task("t")
+    assert [send.fields["attempt"] for send in play.take("start")][-1:] == [2]
+    play.do(commands.Result("d1", "t", 1, {"ok": True, "outputs": [666], "text": "666\n"}))
+    assert play.states("t") == ["Scheduled"]
+    play.end("t")
+    assert [entry["number"] for entry in play.at("t").doc["attempts"]] == [2]
+    assert not play.engine.world.numbers
+
+
 def test_a_result_for_an_unknown_task_is_acknowledged_so_that_the_device_drops_it(play):
     play.do(commands.Result("d1", "nobody", 1, {"ok": True}))
     assert len(play.take("ack")) == 1

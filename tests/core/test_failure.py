@@ -123,6 +123,16 @@ def test_a_task_that_no_proplet_takes_in_time_fails_with_timeout():
     assert play.at("alert").ticket
 
 
+def test_a_task_that_no_longer_has_a_queue_timeout_waits_on():
+    play = Play()
+    play.task("t", queue_timeout=5)
+    play.do(commands.Stop("task", "t"))
+    play.do(commands.UpdateTask("t", {"queue_timeout": None}))
+    play.do(commands.Start("task", "t"))
+    play.pass_time(6)
+    assert play.states("t") == ["Pending"] and play.at("t").ticket
+
+
 def test_a_workflow_over_its_time_is_interrupted_with_code_timeout(play):
     play.do(commands.CreateWorkflow("wf", "wf", [spec("a"), spec("b", ["a"])], ["x"] * 2, options={"timeout": 10}))
     play.do(commands.Start("workflow", "wf"))

@@ -49,6 +49,28 @@ def test_a_broadcast_without_a_proplet_waits_for_one():
     assert len(play.starts()) == 1
 
 
+def test_a_broadcast_begins_when_a_silent_proplet_is_heard_of_again():
+    play = Play()
+    play.join("d1")
+    play.pass_time(100)  # on the same connection, but silent
+    play.task("t", broadcast=True)
+    assert play.starts() == []
+    play.beat("d1")
+    assert len(play.starts()) == 1
+
+
+def test_a_timer_of_an_earlier_run_does_not_end_what_has_become_a_fan(play):
+    play.task("t")
+    play.end("t")
+    play.do(commands.UpdateTask("t", {"broadcast": True}))
+    play.do(commands.Start("task", "t"))
+    for _ in range(4):
+        play.pass_time(10)
+        for device in ("d1", "d2", "d3"):
+            play.beat(device, *((id, 1) for id in parts(play, "t") if play.at(id).doc["proplet_id"] == device))
+    assert play.states("t", *parts(play, "t")) == ["Running"] + 3 * ["Scheduled"]
+
+
 def test_a_broadcast_fails_when_one_part_does_and_is_interrupted_when_it_is_stopped(play):
     play.task("a", broadcast=True)
     play.task("b", broadcast=True)
