@@ -1,5 +1,6 @@
 """WASI's functions one by one: what they answer, what they write, and that no pointer leads anywhere it should not."""
 
+import random
 import struct
 import time
 
@@ -9,6 +10,7 @@ import wasmtime
 from edge.abi import Exit
 from edge.cpython.wasi import BADF, FAULT, INVAL, NOSYS, SIGNATURES, SPIPE, System
 from shared.errors import TaskFailure
+from tests.effort import effort
 
 PREVIEW1 = "wasi_snapshot_preview1"
 SIZE = 65536
@@ -300,6 +302,20 @@ def test_one_bad_vector_spoils_the_call():
     assert world.memory[100:103] == b"abc"  # the input is where it was
 
 
+def test_a_call_whose_answer_has_no_place_does_nothing():
+    world = World(stdin=b"abc")
+    assert world.call("fd_read", 0, *world.vectors(0, (100, 3)), END) == FAULT
+    assert world.memory[100:103] == b"\xaa" * 3
+    assert world.call("fd_read", 0, *world.vectors(0, (100, 3)), 50) == 0
+    assert world.memory[100:103] == b"abc"
+    assert world.call("fd_write", 1, *world.vectors(0, (100, 3)), END) == FAULT
+    assert world.system.stdout == b""
+    struct.pack_into("<QBxxxxxxxI4xQQH", world.memory, 0, 1, CLOCK, 1, 10**9, 0, 0)
+    assert world.call("poll_oneoff", 0, END, 1, 50) == world.call("poll_oneoff", 0, 200, 1, END) == FAULT
+    assert world.slept == []
+    assert world.call("poll_oneoff", 0, 200, 1, 50) == 0
+
+
 def test_more_vectors_than_any_system_takes_are_refused():
     world = World()
     assert world.call("fd_write", 1, 0, 1025, 50) == INVAL
@@ -314,3 +330,25 @@ def test_pointers_are_unsigned(name):
     arguments = {"random_get": (-SIZE, 4), "args_get": (-SIZE, 0), "clock_time_get": (0, 0, -SIZE)}[name]
     assert world.call(name, *arguments) == FAULT
     assert untouched(world)
+
+
+LIKELY = [0, 1, 2, 3, 8, 100, END - 8, END, SIZE, -1, -8, -SIZE]
+
+
+def test_whatever_a_module_passes_it_gets_a_number_or_is_ended():
+    chance = random.Random(1)
+    for _ in range(effort(20_000)):
+        world = World("a", env={"A": "b"}, stdin=b"some input", output_bytes=100)
+        world.memory[:200] = bytes(chance.choices([0, 0, 1, 2, 100, 255], k=200))
+        module, name = chance.choice(list(world.functions))
+        for _ in range(5):
+            values = [
+                chance.choice(LIKELY) if chance.random() < 0.7 else chance.getrandbits(bits) - (1 << bits - 1)
+                for bits in [32 if letter == "i" else 64 for letter in SIGNATURES[name][2:-1]]
+            ]
+            try:
+                answer = world.call(name, *values, module=module)
+            except (Exit, TaskFailure):
+                break
+            assert 0 <= answer <= 76  # preview1's highest error
+        assert len(world.memory) == SIZE
