@@ -47,7 +47,7 @@ class Exit(Exception):
     """The module ended itself with an exit code."""
 
     def __init__(self, code: int) -> None:
-        Exception.__init__(self, code)
+        super().__init__(code)
         self.code = code
 
 

@@ -92,9 +92,7 @@ class _Run:
         self._link(imports)
         begun = precise_ms()
         try:
-            result = self._call(start_function, on_started)
-        except abis.Exit as error:
-            result = self._abi.exited(error.code)
+            result = self._end(start_function, on_started)
         except Exception as error:
             result = failed(error)
             result.update(self._abi.leftovers())
@@ -124,6 +122,13 @@ class _Run:
                 self._host.require(name)
             self._instance.link(module, name, signature, function)
 
+    def _end(self, start_function: int, on_started: "Callable[[], None]") -> "dict[str, Any]":
+        try:
+            return self._call(start_function, on_started)
+        except abis.Exit as error:
+            result: dict[str, Any] = self._abi.exited(error.code)
+            return result
+
     def _call(self, start_function: int, on_started: "Callable[[], None]") -> "dict[str, Any]":
         if start_function >= 0:  # its code runs before its exports can be found
             on_started()
@@ -135,8 +140,7 @@ class _Run:
         initialize = self._instance.find("_initialize")
         if initialize is not None and not initialize.arg_types:
             initialize()
-        returned = function(*arguments)
-        result: dict[str, Any] = self._abi.result(returned, function.ret_types)
+        result: dict[str, Any] = self._abi.result(function(*arguments), function.ret_types)
         return result
 
     def _choose(self) -> "Any":

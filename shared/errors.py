@@ -59,7 +59,7 @@ class MotetError(Exception):
     code = "error"
 
     def __init__(self, message: str, code: "str | None" = None, detail: "dict[str, object] | None" = None) -> None:
-        Exception.__init__(self, message)
+        super().__init__(message)
         self.message = message
         if code is not None:
             self.code = code

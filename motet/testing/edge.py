@@ -7,9 +7,13 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
+from edge.caps import FEATURES
+from edge.cpython.abis import NAMES, find
+from edge.cpython.boards import Board
 from hub.link.port import Handler, Link
 from shared import PROTOCOL, messages
 from shared.errors import TaskFailure
+from shared.host import FUNCTIONS
 
 Function = Callable[..., Any]
 ReadModule = Callable[[str], bytes]
@@ -44,8 +48,9 @@ class Gate:
 class StubEdge:
     """One device. Its answers leave in later turns of the loop, as over a wire."""
 
-    def __init__(self, id_: str, slots: int, read_module: ReadModule) -> None:
+    def __init__(self, id_: str, slots: int, read_module: ReadModule, board: Board | None) -> None:
         self.id = id_
+        self._board = board
         self.functions: dict[str, Function] = {}
         self.said = 0
         self._slots = slots
@@ -57,8 +62,11 @@ class StubEdge:
     def connect(self, handler: Handler) -> None:
         self._handler = handler
         handler.connected(self.id)
-        hello = {"proto": PROTOCOL, "boot": "stub", "agent": "stub", "runtime": "stub", "caps": {}, "mem_free": 1 << 30,
-                 "mem_total": 1 << 30, "slots": self._slots, "running": [], "outbox": []}  # fmt: skip
+        # All that there is: a function of the test may stand in for a module that needs it.
+        caps = {"abi": NAMES, "host": list(FUNCTIONS), "features": FEATURES}
+        hello = {"proto": PROTOCOL, "boot": "stub", "agent": "stub", "runtime": "stub", "caps": caps,
+                 "mem_free": 1 << 30, "mem_total": 1 << 30, "slots": self._slots, "running": [],
+                 "outbox": []}  # fmt: skip
         self._say("hello", hello)
 
     async def close(self) -> None:
@@ -116,8 +124,8 @@ class StubEdge:
         if self._library is None:
             self._library = Library(wasm3_file())
         attempt = {"task": start["task"], "attempt": start["attempt"]}
-        port = Port(lambda kind, fields: self._say(kind, {**attempt, **fields}))
-        return call.run(self._library.load, start, self._read_module(start["module"]), port, on_started)
+        port = Port(lambda kind, fields: self._say(kind, {**attempt, **fields}), self._board)
+        return call.run(self._library.load, start, self._read_module(start["module"]), port, on_started, find)
 
     def _say(self, kind: str, fields: dict[str, Any]) -> None:
         assert self._handler is not None

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
+from edge.cpython.boards import Board
 from hub.api.app import build
 from hub.api.events import Feed
 from hub.core.commands import Tick
@@ -36,7 +37,8 @@ _MEMORY = "/dev/shm"
 class AsyncHub:
     """The hub in this loop, its edge, and clients bound to it. Entered by `async with Hub()`."""
 
-    def __init__(self, clock: Clock | None, slots: int) -> None:
+    def __init__(self, clock: Clock | None, slots: int, board: Any = None) -> None:
+        checked = None if board is None else Board("of the test", board)
         self._directory = tempfile.TemporaryDirectory(
             prefix="motet-hub-", dir=_MEMORY if os.path.isdir(_MEMORY) else None
         )
@@ -51,7 +53,7 @@ class AsyncHub:
         self._runtime.on_changed = self._changed
         self._feed = Feed()
         self.app = build(self._runtime, self._feed, "testing")
-        self._edge = StubEdge("stub", slots, self._runtime.blobs.get)
+        self._edge = StubEdge("stub", slots, self._runtime.blobs.get, checked)
         self._clients: list[AsyncClient] = []
         self._fired: list[str] = []
         self._changes = 0
@@ -140,17 +142,19 @@ class AsyncHub:
 
 class Hub:
     """A hub with one edge for a test. clock: a Clock of the test's; by default the machine's. slots: of the edge.
+    board: what modules ask for sensors and pins, an object as edge.cpython.boards describes it.
 
     `with` gives a Hub for blocking clients, `async with` an AsyncHub, whose tick() and settle() are awaited.
     """
 
-    def __init__(self, clock: Clock | None = None, slots: int = 4) -> None:
+    def __init__(self, clock: Clock | None = None, slots: int = 4, board: Any = None) -> None:
         self._clock = clock
         self._slots = slots
+        self._board = board
         self._clients: list[Client] = []
 
     async def __aenter__(self) -> AsyncHub:
-        self._hub = AsyncHub(self._clock, self._slots)
+        self._hub = AsyncHub(self._clock, self._slots, self._board)
         return await self._hub.__aenter__()
 
     async def __aexit__(self, *_: object) -> None:
@@ -175,7 +179,7 @@ class Hub:
     async def _serve(self, ready: "Future[AsyncHub]") -> None:
         self._loop = asyncio.get_running_loop()
         try:
-            async with AsyncHub(self._clock, self._slots) as hub:
+            async with AsyncHub(self._clock, self._slots, self._board) as hub:
                 ready.set_result(hub)
                 await self._over.wait()
         except BaseException as error:

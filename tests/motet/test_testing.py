@@ -11,6 +11,7 @@ from motet import Client, Workflow
 from motet.demo_modules import ADDITION, TRAP
 from motet.testing import MODULE, AsyncHub, Clock, Hub, TaskFailure
 from shared.errors import Unavailable
+from tests.e2e.world import module
 
 
 def one(name: str, module: bytes = MODULE, **fields: Any) -> Workflow:
@@ -34,6 +35,27 @@ def test_real_modules(hub: Hub) -> None:
     assert value(hub, "add", module=ADDITION, inputs=[40, 2]) == 42
     assert error(hub, "main", module=TRAP)[0] == "trap_unreachable"
     assert error(hub, "add", module=ADDITION, inputs=[1])[0] == "bad_inputs"
+
+
+class Greenhouse:
+    def __init__(self) -> None:
+        self.levels: dict[int, int] = {}
+
+    def sensor(self, channel: int) -> float:
+        return 30.5
+
+    def gpio_write(self, pin: int, value: int) -> None:
+        self.levels[pin] = value
+
+
+def test_modules_that_read_sensors_and_write_pins() -> None:
+    pytest.importorskip("wasm3")
+    greenhouse = Greenhouse()
+    allow = ["sensor:0", "gpio_write:2", "publish:alarm"]
+    with Hub(board=greenhouse) as hub:
+        assert "30.5" in str(value(hub, "alarm", module=module("alarm"), inputs=[25_000], allow=allow))
+        assert greenhouse.levels == {2: 1}
+        assert error(hub, "alarm", module=module("alarm"), inputs=[1], allow=["sensor:7", *allow[1:]])[0] == "denied"
 
 
 def test_neither_a_function_nor_wasm3(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
