@@ -107,9 +107,9 @@ def test_hardware_is_asked_where_it_is_and_as_the_task_allows(world, run):
     world.until(lambda: world.client.task("waits").get("pending_reason"))
     assert "gpio_write" in world.client.task("waits")["pending_reason"]
     world.start_edge("greenhouse", "--board", "simulated")
-    assert {"sensor", "gpio_write"} <= set(world.call("GET", "/proplets/greenhouse")["caps"]["host"])
     task = world.client.wait_task("waits", 20)
     assert (task["state_name"], task["proplet_id"]) == ("Completed", "greenhouse")
+    assert {"sensor", "gpio_write"} <= set(world.call("GET", "/proplets/greenhouse")["caps"]["host"])
     [answer] = task["outputs"]
     assert (answer["alarm"], answer["limit"]) == (True, 0)
     assert 17.5 <= answer["reading"] <= 25.5
