@@ -1,12 +1,13 @@
 """The tables of the documentation that are made from the code; `python -m tests.docs.tables` writes them anew."""
 
+import inspect
 import re
 from collections.abc import Callable
 from itertools import combinations_with_replacement
 from typing import Any
 
 from hub.core import conditions
-from shared import messages, states
+from shared import host, messages, states
 from shared.errors import FAILURES
 from tests.e2e.world import ROOT
 
@@ -54,10 +55,24 @@ def fields(table: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def host_functions() -> str:
+    """Of shared/host.py, where a comment above each function says what no code needs: its parameters, its purpose."""
+    said = re.findall(r'# (\(.*?\)): (.*)\n    "(\w+)":', inspect.getsource(host))
+    assert [name for _, _, name in said] == list(host.FUNCTIONS)
+    rows = ["| function | what it does | in `allow` |", "|---|---|---|"]
+    for params, purpose, name in said:
+        signature, privileged = host.FUNCTIONS[name]
+        assert len(signature) - 3 == len(re.findall(r"\w+", params)), name
+        result = " -> i32" if signature[0] == "i" else ""
+        rows.append(f"| `{name}{params}{result}` | {purpose} | {'yes' if privileged else ''} |")
+    return "\n".join(rows)
+
+
 # marker: (page, what stands between <!-- marker --> and <!-- /marker -->)
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "truth table": ("workflows.md", truth_table),
     "codes": ("failure.md", codes),
+    "host functions": ("abis.md", host_functions),
     "up": ("protocol.md", lambda: fields(messages.UP)),
     "down": ("protocol.md", lambda: fields(messages.DOWN)),
 }
