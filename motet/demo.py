@@ -140,7 +140,7 @@ def _start(fleet: Fleet, out: TextIO) -> None:
     fleet.start_hub()
     print(f"The hub: {fleet.url}, its edges: {', '.join(EDGES)}", file=out, flush=True)
     for name in EDGES:
-        fleet.start_edge(name)
+        fleet.start_edge(name, "--board", "simulated")
 
 
 def play(client: Client, out: TextIO, deadline: float) -> list[str]:

@@ -95,8 +95,8 @@ class Fleet:
             raise MotetError(f"the hub did not start: {line or self._last_words('hub')}", "demo_failed")
         self.url, self._broker = found.groups()
 
-    def start_edge(self, name: str) -> None:
-        self._spawn("edge", "--broker", self._broker, "--id", name, name=name)
+    def start_edge(self, name: str, *options: str) -> None:
+        self._spawn("edge", "--broker", self._broker, "--id", name, *options, name=name)
 
     def ended(self) -> list[str]:
         """One sentence for each child that has ended."""
