@@ -80,12 +80,20 @@ def call_of(doc: Doc, module: Module, policy: Policy) -> Call:
 
 def _function(doc: Doc, module: Module) -> str:
     given = doc.get("function")
-    choices = (given,) if given else (doc["name"], *FALLBACKS)
+    choices = (given,) if given else _usual(doc["name"], module)
     for name in choices:
         if name in module.functions:
             return str(name)
     known = ", ".join(list(module.functions)[:8]) or "none"
     raise TaskFailure(f"the module exports none of: {', '.join(choices)}. Its functions: {known}", "missing_export")
+
+
+def _usual(name: str, module: Module) -> tuple[str, ...]:
+    """What may be called where the task does not say it. The main that a compiler exports beside the _start of a
+    program (Rust does) is not for others: it takes argc and argv, and needs what _start has made ready."""
+    if COMMAND in module.functions and module.imports_of(WASI_IMPORTS):
+        return (COMMAND,) if name == FALLBACKS[0] else (name, COMMAND)
+    return (name, *FALLBACKS)
 
 
 def _abi(doc: Doc, module: Module, function: str) -> str:

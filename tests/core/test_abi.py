@@ -46,6 +46,20 @@ def test_the_function_is_the_one_named_else_the_name_of_the_task_main_run_start(
     assert call(module(*functions), **task).function == chosen
 
 
+@pytest.mark.parametrize(
+    ("task", "chosen"),
+    [
+        ({}, Call("wasi", "_start")),
+        ({"name": "main"}, Call("wasi", "_start")),
+        ({"name": "add"}, Call("call", "add")),
+        ({"function": "main"}, Call("call", "main")),
+    ],
+)
+def test_a_program_begins_at_start_though_it_exports_main_too(task, chosen):
+    program = module("main", "run", "add", "_start", imports=("wasi_snapshot_preview1.fd_write",))
+    assert call(program, **task) == chosen
+
+
 @pytest.mark.parametrize("task", [{"function": "sub"}, {}, {"function": "memory"}])
 def test_without_such_a_function_it_is_missing_and_what_there_is_is_said(task):
     code, message = failure(module("add"), **task)
