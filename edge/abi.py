@@ -12,6 +12,8 @@ An ABI is a class; a run makes one object of it, before anything of the module r
         signature is wasm3's: the result's letter, then the parameters' in brackets, "i(iI)" is (i32, i64) -> i32.
         function takes ints (signed) and floats and returns one, or None for "v"; of an int too large the low bits
         count. What it raises ends the run: TaskFailure with its code, Exit when the module ended itself.
+    abi.initializers
+        names of functions, the first of which that is there is called before the task's own
     abi.arguments(function)
         the arguments for the export that is called; function has arg_types and ret_types (edge.values knows the
         numbers). TaskFailure bad_inputs when the task's inputs do not fit.
@@ -52,6 +54,8 @@ class Exit(Exception):
 
 
 class Abi:
+    initializers: "tuple[str, ...]" = ("_initialize",)
+
     def __init__(self, start: "dict[str, Any]", host: "Any", memory: "Memory") -> None:
         self.start = start
         self.host = host

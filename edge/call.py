@@ -137,9 +137,11 @@ class _Run:
         arguments = self._abi.arguments(function)
         if start_function < 0:
             on_started()
-        initialize = self._instance.find("_initialize")
-        if initialize is not None and not initialize.arg_types:
-            initialize()
+        for name in self._abi.initializers:
+            initialize = self._instance.find(name)
+            if initialize is not None and not initialize.arg_types:
+                initialize()
+                break
         result: dict[str, Any] = self._abi.result(function(*arguments), function.ret_types)
         return result
 

@@ -96,6 +96,9 @@ class Wasi(Edge):
 class Extism(Call):
     """A plug-in's function reads the payload; what it sets as output is the result, and an error it sets a failure."""
 
+    # As Extism looks for them.
+    initializers = ("__wasm_call_ctors", "_initialize")
+
     def __init__(self, start: "dict[str, Any]", host: "Any", memory: "abi.Memory") -> None:
         from edge.cpython.extism import Kernel
 

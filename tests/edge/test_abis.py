@@ -396,6 +396,15 @@ def test_a_plugins_function_takes_nothing(play):
     assert play(plugin('(func (export "h"))', "alloc"), "extism", "h")["text"] == ""
 
 
+def test_a_plugin_is_initialised_as_its_kit_wants(play):
+    body = """(global $n (mut i32) (i32.const 40))
+(func (export "%s") (global.set $n (i32.add (global.get $n) (i32.const 1))))
+(func (export "f") (result i32) (global.get $n))"""
+    for name, number in (("__wasm_call_ctors", 41), ("_initialize", 41), ("other", 40)):
+        assert play(plugin(body % name, "alloc"), "extism", "f")["error"]["message"] == f"exit code {number}"
+    assert play(module(body % "__wasm_call_ctors"), "call", "f")["outputs"] == [40]
+
+
 def test_a_plugins_own_host_functions_are_not_there(play):
     data = module('(func (export "f"))', "length", of=extism.SIGNATURES, source="extism:host/user")
     result = play(data, "extism", "f")
