@@ -1,4 +1,4 @@
-/* What a module may ask of the edge that runs it: the import module `edge`, all i32; docs/modules.md.
+/* What a module may ask of the edge that runs it: the import module `edge`, all i32; docs/abis.md.
 
    Pointers are addresses in the module's own memory; one that leaves it ends the task with `trap_oob`.
    sensor, gpio_read, gpio_write, adc and publish need an entry in the task's `allow`. */

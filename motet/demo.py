@@ -1,4 +1,4 @@
-"""`motet demo`: a hub and three edges on this machine that play a workflow, a failure branch and two jobs."""
+"""`motet demo`: a hub and three edges on this machine that play three workflows and two jobs."""
 
 import sys
 import tempfile
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from motet.client import Client
-from motet.demo_modules import ADDITION, TRAP
+from motet.demo_modules import ADDITION, TOO_HOT, TRAP
 from motet.extras import need
 from motet.fleet import Fleet, Signals, Stopped
 from motet.report import Document, Progress, result_text, table
@@ -65,6 +65,21 @@ ACTS = (
             "alert": ("Completed", "42"),
         },
         {"name": "failure-branch"},
+    ),
+    Act(
+        "A workflow that asks a sensor (of a simulated board): above 10 degrees it cools, else it heats",
+        "workflow",
+        (
+            {"id": "hot", "name": "too_hot", "file": TOO_HOT, "inputs": [10_000], "allow": ["sensor:0"]},
+            _add("cool", 20, 1, depends_on=["hot"], when="hot.result == 1"),
+            _add("heat", 20, 2, depends_on=["hot"], when="hot.result == 0"),
+        ),
+        {
+            "hot": ("Completed", "1"),
+            "cool": ("Completed", "21"),
+            "heat": ("Skipped", ""),
+        },
+        {"name": "sensor"},
     ),
     Act(
         "A parallel job: all three start at once",

@@ -38,7 +38,8 @@ from hub.api import bodies, definitions
 from motet.config import TABLES, resolve
 from tests.e2e.world import ROOT, Process, World
 
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "firmware" / "README.md"])
+_FOLDERS = (ROOT / "examples", ROOT / "firmware")
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *(folder / "README.md" for folder in _FOLDERS)])
 NOT_RUN = ("pip", "CFLAGS=", "./scripts/", ".venv/bin/", "wat2wasm", "clang", "rustc", "git", "cd", "python3")
 PATIENCE_S = 10
 _USUAL = ":7070 (MQTT on 127.0.0.1:1883, data in motet-data)"

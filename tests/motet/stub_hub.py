@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx2
 
-from motet.demo_modules import ADDITION
+from motet.demo_modules import ADDITION, TOO_HOT
 
 Document = dict[str, Any]
 STARTED = "2026-03-01T10:00:00.25Z"
@@ -17,7 +17,8 @@ WORDS = ("Pending", "Scheduled", "Running", "Completed", "Failed", "Skipped", "I
 
 
 def stub_hub() -> Callable[[httpx2.Request], httpx2.Response]:
-    """Tasks, workflows and jobs: addition adds, any other module traps, run_if is obeyed."""
+    """Tasks, workflows and jobs: addition adds, too_hot answers 1, any other module traps; run_if is obeyed, and a
+    `when` that compares with 1 or 0."""
     groups: dict[str, list[Document]] = {}
 
     def handle(request: httpx2.Request) -> httpx2.Response:
@@ -50,15 +51,15 @@ def _played(tasks: list[Document]) -> list[Document]:
     states: dict[str, int] = {}
     played = []
     for task in tasks:
-        added = base64.b64decode(task["file"]) == ADDITION
+        result = {ADDITION: sum(task.get("inputs", [])), TOO_HOT: 1}.get(base64.b64decode(task["file"]))
         parents = [states[id_] for id_ in task.get("depends_on", [])]
-        runs = (4 in parents) == (task.get("run_if") == "failure")
-        state = (3 if added else 4) if runs else 5
+        runs = (4 in parents) == (task.get("run_if") == "failure") and not task.get("when", "").endswith("== 0")
+        state = (4 if result is None else 3) if runs else 5
         states[task["id"]] = state
         ended = {**task, "state": state, "state_name": WORDS[state], "updated_at": FINISHED}
         if runs:
             ended |= {"proplet_id": "edge-1", "start_time": STARTED, "finish_time": FINISHED}
-            ended |= {"results": f"{sum(task['inputs'])}\n"} if added else {"error": "unreachable executed"}
+            ended |= {"error": "unreachable executed"} if result is None else {"results": f"{result}\n"}
         played.append(ended)
     return played
 

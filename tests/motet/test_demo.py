@@ -18,7 +18,7 @@ from tests.motet.stub_hub import stub_hub
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.mark.parametrize("name", ["ADDITION", "TRAP"])
+@pytest.mark.parametrize("name", ["ADDITION", "TOO_HOT", "TRAP"])
 def test_modules_are_those_of_the_examples(name: str) -> None:
     assert getattr(demo_modules, name) == (EXAMPLES / f"{name.lower()}.wasm").read_bytes()
 
@@ -28,16 +28,17 @@ def test_all_acts_as_expected() -> None:
     with Client(transport=httpx2.MockTransport(stub_hub())) as client:
         assert play(client, out, time.monotonic() + 10) == []
     text = out.getvalue()
-    assert [text.count(f"\n{act.title}\n") for act in ACTS] == [2, 2, 2, 2]
+    assert [text.count(f"\n{act.title}\n") for act in ACTS] == [2] * 5
     assert "  task-003       Completed   on edge-1  -> 300\n" in text
     assert "  payment        Failed      on edge-1  unreachable executed\n" in text
+    assert "  cool           Completed   on edge-1  -> 21\n" in text
     assert re.search(r"^  seq-task-003  edge-1 +Completed  11 +0\.0 +250\.0$", text, re.MULTILINE)
     assert re.search(r"^  confirmation  - +Skipped +- +- +-$", text, re.MULTILINE)
 
 
 def test_what_differs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ACTS[0].expected, "task-002", ("Completed", "21"))
-    monkeypatch.setitem(ACTS[3].expected, "seq-task-004", ("Completed", "1"))
+    monkeypatch.setitem(ACTS[-1].expected, "seq-task-004", ("Completed", "1"))
     with Client(transport=httpx2.MockTransport(stub_hub())) as client:
         assert play(client, io.StringIO(), time.monotonic() + 10) == [
             "task-002: Completed 20 instead of Completed 21",
