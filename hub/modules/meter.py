@@ -25,7 +25,7 @@ _NONE, _ONE, _TWO, _SIGNED, _BLOCK, _RARE = range(6)
 _STEPS_BY_KIND = {
     _NONE: (kinds.UNARY, kinds.BINARY, kinds.EXTENDED, kinds.UNREACHABLE, kinds.NOP, kinds.RETURN, kinds.DROP),
     _ONE: (kinds.LOCAL_GET, kinds.LOCAL_SET, kinds.LOCAL_TEE, kinds.GLOBAL_GET, kinds.GLOBAL_SET),
-    _TWO: (kinds.LOAD, kinds.STORE, kinds.CALL_INDIRECT),
+    _TWO: (kinds.LOAD, kinds.STORE),
     _SIGNED: (kinds.CONST_I32, kinds.CONST_I64),
     _BLOCK: (kinds.BLOCK,),
 }
@@ -58,7 +58,7 @@ class Meter:
         self.room = MAX_MODULE
         self.least = len(self.charge(0))
         self.scratch = b""
-        self.needs_scratch = False
+        self.needs_scratch = self.calls = False
 
     def function(self, index: int) -> bytes:
         """The index of a function, written behind the import of tick."""
@@ -75,17 +75,18 @@ class Meter:
             size, kind = body.u32(), body.byte()
             groups.append(unsigned(size) + bytes((kind,)))
             count += size
-        self.scratch, self.needs_scratch = unsigned(count), False
+        self.scratch, self.needs_scratch, self.calls = unsigned(count), False, False
         self.code = body.data[body.at : body.end]
-        # A loop takes 48 bytes of the native stack and none of wasm3's, whose end is all that stops a recursion: with
-        # a local for each loop around another, the native stack needs no more than twelve times wasm3's.
-        extra = self.rewrite() + self.needs_scratch
+        depth = self.rewrite()
+        # The end of wasm3's stack is all that stops a recursion. A call takes 144 bytes of the native stack, each loop
+        # around it 48 more, and as few as 8 of wasm3's: with these locals, 4 bytes each, it takes an eighth.
+        extra = self.needs_scratch + (3 + 3 * depth // 2 if self.calls else 0)
         if extra:
             groups.append(unsigned(extra) + _I32)
         return vector(groups) + b"".join(self.pieces)
 
     def rewrite(self) -> int:
-        """Fills pieces; returns how deep loops lie in each other."""
+        """Fills pieces; returns how many loops lie in each other."""
         code, self.out = self.code, bytearray()
         self.pieces = [b""]
         pieces = self.pieces
@@ -137,6 +138,10 @@ class Meter:
         if kind == kinds.CALL:
             index, at = self.number(self.at)
             self.replace(self.at, self.function(index), at)
+            self.calls = True
+        elif kind == kinds.CALL_INDIRECT:
+            self.at = self.shorten(self.shorten(self.at))
+            self.calls = True
         elif kind == kinds.BRANCH_TABLE:
             count, at = self.number(self.at)
             self.replace(self.at, unsigned(count), at)
