@@ -64,7 +64,7 @@ def _check_imports(imports: list[Import]) -> None:
 
 def _check_exports(module: Walk) -> None:
     for name, _, _ in module.exports:
-        _check_name(name)
+        _check_length(name)
         if name == FUEL:
             refuse(f"the module exports {FUEL}, a name that metering takes: give it another")
 
@@ -73,8 +73,12 @@ def _check_name(*names: str) -> None:
     for name in names:
         if "\0" in name:
             refuse(f"the name {name[:64]!r} holds a zero character, where wasm3 takes it to end")
-        if len(name.encode()) > MAX_NAME:
-            refuse(f"the name {name[:64]!r}… is over {MAX_NAME} bytes long, wasm3's limit")
+        _check_length(name)
+
+
+def _check_length(name: str) -> None:
+    if len(name.encode()) > MAX_NAME:
+        refuse(f"the name {name[:64]!r}… is over {MAX_NAME} bytes long, wasm3's limit")
 
 
 def _check_counts(module: Walk) -> None:

@@ -28,7 +28,7 @@ MAX_INSTRUCTIONS = 4_000_000
 MAX_NESTING = 1_000
 
 _PREFIXED, _UNKNOWN = 100, 101
-_ELSE_CODE, _IF_CODE, _LOOP_CODE = 0x05, 0x04, 0x03
+_ELSE_CODE, _IF_CODE, _LOOP_CODE, _END_CODE = 0x05, 0x04, 0x03, 0x0B
 
 
 def _dispatch(code: int) -> int:
@@ -225,6 +225,8 @@ class Checker(State):
 
     def block_type(self) -> Type:
         first = self.code[self.at]
+        if first != kinds.EMPTY_BLOCK:
+            self.module.to_lower.add(self.index)
         kind = _BLOCK_TYPES.get(first)
         if kind is not None:
             self.at += 1
@@ -306,6 +308,11 @@ class Checker(State):
     def leave(self) -> None:
         self.take(self.frames[0][2])
         self.kill()
+
+    def kill(self) -> None:
+        super().kill()
+        if self.code[self.at] not in (_END_CODE, _ELSE_CODE):
+            self.module.to_lower.add(self.index)
 
     def call(self) -> None:
         index = self.number()

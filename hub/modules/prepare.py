@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from hub.modules.encode import five_bytes, limits, section, shorter, shorter_signed, sized, unsigned, vector
 from hub.modules.header import HEADER, MAX_MODULE
 from hub.modules.info import Limits
+from hub.modules.lower import lower
 from hub.modules.meter import Meter, too_large
 from hub.modules.reader import refuse
 from hub.modules.validate import MAX_SIGNATURE, check
@@ -67,7 +68,9 @@ class _Writer:
         # Behind the own functions: one that calls what has too many names. {name: (index, what it calls)}
         self.wrappers: dict[str, tuple[int, int]] = {}
         names: Counter[int] = Counter()
-        for name, kind, index in module.exports:
+        # What has a zero character in its name cannot be asked for: wasm3 takes the name to end there.
+        self.exported = [one for one in module.exports if "\0" not in one[0]]
+        for name, kind, index in self.exported:
             if kind == FUNCTION:
                 names[index] += 1
                 if names[index] > MAX_NAMES:
@@ -127,7 +130,7 @@ class _Writer:
         return op + value + _END
 
     def exports(self) -> Iterator[bytes]:
-        for name, kind, index in self.module.exports:
+        for name, kind, index in self.exported:
             target, _ = self.wrappers.get(name, (index, 0))
             place = self.meter.function(target) if kind == FUNCTION else unsigned(target)
             yield sized(name.encode()) + bytes((kind,)) + place
@@ -135,13 +138,17 @@ class _Writer:
 
     def elements(self) -> Iterator[bytes]:
         for one in self.module.elements:
-            if one.offset is not None and one.functions is not None:
+            # wasm3 takes the nothing that an empty one needs for a lack of memory.
+            if one.offset is not None and one.functions:
                 yield b"\0" + self.constant(one.offset) + vector(map(self.meter.function, one.functions))
 
     def bodies(self) -> Iterator[bytes]:
         module = self.module
-        for index, body in enumerate(module.bodies, module.imported_functions):
-            yield sized(self.meter.body(len(module.type_of(index).params), body.again()))
+        for index, found in enumerate(module.bodies, module.imported_functions):
+            params, body = module.type_of(index).params, found.again()
+            if index in module.to_lower:
+                body = lower(module.types, params, body, self.meter.spend)
+            yield sized(self.meter.body(len(params), body))
         arguments = [b"\x20" + unsigned(place) for place in range(MAX_SIGNATURE)]
         for _, called in self.wrappers.values():
             count = len(module.type_of(called).params)

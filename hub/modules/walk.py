@@ -73,7 +73,10 @@ def walk(data: bytes) -> "Walk":
 
 
 class Walk:
-    """What the sections hold, in their order. functions: the type index of each, imported ones first."""
+    """What the sections hold, in their order. functions: the type index of each, imported ones first.
+
+    to_lower: those own functions whose blocks need hub.modules.lower, found by the check.
+    """
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -96,6 +99,7 @@ class Walk:
         self.data_segments: list[Data] = []
         self.custom: list[str] = []
         self.name_section: Reader | None = None
+        self.to_lower: set[int] = set()
 
     def section(self, reader: Reader) -> None:
         at = reader.at

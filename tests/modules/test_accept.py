@@ -33,7 +33,7 @@ def refusal(wat: str) -> str:
             "imports edge.log as (i32, i32) -> (), and it is (i32, i32, i32) -> ()",
         ),
         ('(module (func (export "__fuel")))', "exports __fuel, a name that metering takes"),
-        ('(module (func (export "a\\00b")))', "holds a zero character"),
+        ('(module (import "a\\00b" "c" (func)))', "holds a zero character"),
         ("(module (memory 4097))", "begins with 4097 pages of memory, 4096 (256 MiB) is the most"),
         ('(module (memory 1) (data (i32.const 65536) "x"))', "data segment 0 ends at 65537, beyond the memory of"),
         ('(module (memory 1) (data (i32.const -1) "x"))', "data segment 0 ends at 4294967296, beyond the memory"),
@@ -59,3 +59,15 @@ def test_the_prepared_form_is_valid_and_no_upload(path: Path, engine: Engine) ->
     Module.validate(engine, accepted.prepared)
     with pytest.raises(BadRequest, match=r"imports edge\.tick"):
         accept(accepted.prepared)
+
+
+def test_an_export_that_nobody_can_ask_for_is_shown_and_left_out() -> None:
+    accepted = accept(bytes(wat2wasm('(module (func (export "a\\00b")) (func (export "c")))')))
+    assert [export.name for export in accepted.info.exports] == ["a\0b", "c"]
+    assert [export.name for export in validate(accepted.prepared).exports] == ["c", "__fuel"]
+
+
+def test_an_empty_segment_of_elements_is_left_out() -> None:
+    data = bytes(wat2wasm("(module (table 1 funcref) (elem (i32.const 0)))"))
+    assert b"\x09\x06\x01\0\x41\0\x0b\0" in data
+    assert b"\x09" not in accept(data).prepared[8:]
