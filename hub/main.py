@@ -12,20 +12,13 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import uvicorn
 
 from hub.api import guard
-from hub.api.app import build
-from hub.api.events import Feed
-from hub.core.engine import Engine
+from hub.assembly import Assembly
 from hub.core.model import Policy
-from hub.link.bridge import Bridge
 from hub.link.embedded import EmbeddedLink
-from hub.runtime import Runtime
-from hub.store.blobs import Blobs
-from hub.store.journal import Journal
 from shared.errors import MotetError
 
 log = logging.getLogger("motet.hub")
@@ -60,34 +53,27 @@ class Hub:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         policy = Policy(settings.beat_s, settings.lease_s, settings.task_timeout_s)
-        data = Path(settings.data)
-        self.journal = Journal(data / "store", recover=settings.recover)
-        self.runtime = Runtime(Engine(policy), self.journal, Blobs(data / "blobs"))
-        self.feed = Feed()
+        names = guard.LOOPBACK | {settings.host} if is_loopback(settings.host) else None
         self.link = EmbeddedLink(settings.host, settings.mqtt_port)
-        self.bridge = Bridge(self.link, self.runtime.submit, self._read_module, self.runtime.clock, policy)
-        self.runtime.on_send = self.bridge.send
-        self.runtime.on_changed = self.feed.publish
+        self.parts = Assembly(Path(settings.data), self.link, policy, recover=settings.recover, names=names)
         self.url = ""
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Raises OSError when a port is taken."""
-        for name in self.journal.recovered:
+        for name in self.parts.journal.recovered:
             log.warning("set aside the damaged file %s", name)
-        await self.runtime.start()
-        self.bridge.epoch = self.runtime.epoch
+        await self.parts.start()
         listener = _listen(self.settings.host, self.settings.port)
         try:
-            await self.link.start(self.bridge)
+            await self.link.start(self.parts.bridge)
         except BaseException:
             listener.close()
             raise
         host, port = listener.getsockname()[:2]
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        names = guard.LOOPBACK | {self.settings.host} if is_loopback(self.settings.host) else None
-        self._server = _Server(build(self.runtime, self.feed, str(uuid4()), names))
+        self._server = _Server(self.parts.app)
         self._serving = asyncio.create_task(self._server.serve([listener]))
         await self._server.ready.wait()
         # What lives now lives as long as the hub: the collector need not look at it again and again.
@@ -100,16 +86,13 @@ class Hub:
 
         What still runs goes on without the hub: its result waits on the device for the next start.
         """
-        await self.runtime.drain(DRAIN_S)
-        self.feed.close()
+        await self.parts.runtime.drain(DRAIN_S)
+        self.parts.feed.close()
         if self._server is not None and self._serving is not None:
             self._server.should_exit = True
             await self._serving
         await self.link.stop()
-        await self.runtime.stop()
-
-    def _read_module(self, sha: str, offset: int, count: int) -> tuple[bytes, int]:
-        return self.runtime.blobs.read(sha, offset, count), self.runtime.blobs.size(sha)
+        await self.parts.stop()
 
 
 class _Server(uvicorn.Server):

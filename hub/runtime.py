@@ -45,8 +45,9 @@ class Runtime:
         self.clock = clock or _system_clock
         self.failure: StoreFailed | None = None
         self.epoch = 0
-        # Set by who carries them out: messages to devices, and news of changed documents.
+        # Set by who carries them out: messages to devices, blobs that go, and news of changed documents.
         self.on_send: Callable[[Send], None] = lambda send: None
+        self.on_discard: Callable[[str], None] = lambda blob: None
         self.on_changed: Callable[[Put], None] = lambda put: None
         self._turns: list[_Turn] = []
         self._work = asyncio.Event()
@@ -152,6 +153,8 @@ class Runtime:
             self._guarded(self.on_send, send)
         for put in turn.outcome.puts:
             self._guarded(self.on_changed, put)
+        for blob in turn.outcome.discards:
+            self._guarded(self.on_discard, blob)
 
     def _guarded(self, effect: Callable[[Any], None], what: Any) -> None:
         """An effect that breaks must not keep the turns behind it from their answers."""

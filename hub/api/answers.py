@@ -7,6 +7,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from hub.library import Library
 from hub.runtime import Runtime
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -21,6 +22,11 @@ def answer(content: Any, status: int = 200, location: str | None = None) -> Resp
 
 def nothing() -> Response:
     return Response(status_code=204)
+
+
+def library_of(request: Request) -> Library:
+    library: Library = request.app.state.library
+    return library
 
 
 def runtime_of(request: Request) -> Runtime:

@@ -13,6 +13,7 @@ from hub.api import events, groups, guard, health, looking, modules, problems, p
 from hub.api.answers import Endpoint
 from hub.api.bodies import MAX_BODY
 from hub.api.modules import MAX_UPLOAD
+from hub.library import Library
 from hub.runtime import Runtime
 from shared.errors import MotetError, TooLarge
 
@@ -57,11 +58,13 @@ ROUTES: dict[str, dict[str, Endpoint]] = {
     "/proplets/{id}": {"GET": proplets.get_proplet, "DELETE": proplets.delete_proplet},
     "/proplets/{id}/alive-history": {"GET": proplets.alive_history},
     "/modules": {"GET": modules.list_modules},
-    "/modules/{id}": {"GET": modules.get_module},
+    "/modules/{id}": {"GET": modules.get_module, "DELETE": modules.delete_module},
 }
 
 
-def build(runtime: Runtime, feed: events.Feed, instance_id: str, names: frozenset[str] | None = None) -> ASGIApp:
+def build(
+    runtime: Runtime, library: Library, feed: events.Feed, instance_id: str, names: frozenset[str] | None = None
+) -> ASGIApp:
     """names: what a request may call the hub in its Host header; None for anything."""
     app = Starlette(
         routes=[_route(path, endpoints, names) for path, endpoints in ROUTES.items()],
@@ -73,6 +76,7 @@ def build(runtime: Runtime, feed: events.Feed, instance_id: str, names: frozense
     )
     app.router.redirect_slashes = False
     app.state.runtime = runtime
+    app.state.library = library
     app.state.feed = feed
     app.state.instance_id = instance_id
     return _without_trailing_slash(app)

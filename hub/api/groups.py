@@ -6,16 +6,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.api import params
-from hub.api.answers import answer, nothing, runtime_of
+from hub.api.answers import answer, library_of, nothing, runtime_of
 from hub.api.bodies import JobIn, StopIn, TaskIn, WorkflowIn, idempotency, module_bytes, read
 from hub.api.definitions import check_id, options_of, tasks_of
 from hub.api.looking import plan_view, summary
-from hub.api.modules import take_module
 from hub.api.tasks import finishes, stop_command
 from hub.api.views import group_view, task_view
 from hub.core import commands
 from hub.core.model import PARALLEL, Doc, Group
-from hub.runtime import Runtime
+from hub.library import Library
 from shared import states
 from shared.errors import BadRequest
 
@@ -28,7 +27,7 @@ async def create_workflow(request: Request) -> Response:
     dry_run = params.flag(request, "dry_run")
     body = await read(request, WorkflowIn)
     id = check_id("workflow_id", body.workflow_id) if body.workflow_id else str(uuid4())
-    specs = await _specs(runtime, body.tasks, tasks_of(body), dry_run)
+    specs = await _specs(library_of(request), body.tasks, tasks_of(body), dry_run)
     command = commands.CreateWorkflow(id, body.name or "", specs, _fresh_ids(specs), dry_run, options_of(body),
                                       await idempotency(request, body.idempotency_key))  # fmt: skip
     group, tasks = await runtime.do(command)
@@ -47,7 +46,7 @@ async def create_job(request: Request) -> Response:
     body = await read(request, JobIn)
     id = check_id("job_id", body.job_id) if body.job_id else str(uuid4())
     mode = body.execution_mode or PARALLEL
-    specs = await _specs(runtime, body.tasks, tasks_of(body), False)
+    specs = await _specs(library_of(request), body.tasks, tasks_of(body), False)
     command = commands.CreateJob(id, body.name or "", mode, specs, _fresh_ids(specs), options_of(body),
                                  await idempotency(request, body.idempotency_key))  # fmt: skip
     group, tasks = await runtime.do(command)
@@ -55,13 +54,13 @@ async def create_job(request: Request) -> Response:
     return answer(view, 201, f"/jobs/{group.id}")
 
 
-async def _specs(runtime: Runtime, tasks: list[TaskIn], specs: list[Doc], dry_run: bool) -> list[Doc]:
+async def _specs(library: Library, tasks: list[TaskIn], specs: list[Doc], dry_run: bool) -> list[Doc]:
     """The definitions, each with the module that its `file` carries."""
     for task, spec in zip(tasks, specs, strict=True):
         if task.file:
             data = module_bytes(task.file)
             if not dry_run:
-                spec["module"] = await take_module(runtime, data)
+                spec["module"] = await library.take(data)
     return specs
 
 

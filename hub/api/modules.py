@@ -1,7 +1,6 @@
-"""/modules: uploads, what was inspected, and the bytes."""
+"""/modules: uploads, what is known of each module, and its bytes."""
 
-import asyncio
-from hashlib import sha256
+import re
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
@@ -9,31 +8,21 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from hub.api import params
-from hub.api.answers import answer, runtime_of
+from hub.api.answers import answer, nothing, runtime_of
 from hub.api.views import module_view
-from hub.core.commands import AddModule
-from hub.core.model import Doc
+from hub.core.abi import Module
+from hub.core.commands import Delete
+from hub.core.model import Doc, Proplet
+from hub.core.place import demand, fits
+from hub.core.world import World
 from hub.modules.header import MAX_MODULE
-from hub.modules.inspect import inspect
-from hub.runtime import Runtime
-from shared.errors import BadRequest, TooLarge
+from shared.errors import BadRequest, NotFound, TooLarge
 
 # A multipart body is a little larger than the file in it.
 MAX_UPLOAD = MAX_MODULE + (64 << 10)
-# Below this, inspecting takes less than handing it to a thread.
-INLINE_BYTES = 16 << 10
-
-
-async def take_module(runtime: Runtime, data: bytes) -> str:
-    """Inspects and stores a module; its sha256. Refused with a sentence before anything is stored."""
-    known = sha256(data).hexdigest()
-    # Storing it again would cost two syncs: 18 s for a job of 2,000 tasks with one module on an SD card.
-    if known in runtime.engine.world.modules and runtime.blobs.has(known):
-        return known
-    info = inspect(data) if len(data) <= INLINE_BYTES else await asyncio.to_thread(inspect, data)
-    sha = await asyncio.to_thread(runtime.blobs.put, data)
-    await runtime.do(AddModule({"id": sha, **info.to_doc()}))
-    return sha
+ORIGINAL, PREPARED = "original", "prepared"
+# What an If-None-Match lists: tags, weak or not (RFC 9110, 8.8.3).
+_TAG = re.compile(r'(?:W/)?"([^"]*)"')
 
 
 async def uploaded(request: Request) -> bytes:
@@ -53,20 +42,58 @@ async def uploaded(request: Request) -> bytes:
 
 
 async def list_modules(request: Request) -> Response:
-    modules = runtime_of(request).engine.world.modules
-    frame, shown = params.cut(request, "modules", modules.values(), len(modules))
-    return answer({**frame, "modules": [module_view(module.doc) for module in shown]})
+    """?export= shows those that export a function of this name."""
+    modules = list(runtime_of(request).engine.world.modules.values())
+    name = request.query_params.get("export")
+    if name is not None:
+        modules = [module for module in modules if name in module.functions]
+    frame, shown = params.cut(request, "modules", modules, len(modules))
+    return answer({**frame, "modules": [module_view(module) for module in shown]})
 
 
 async def get_module(request: Request) -> Response:
-    """What was inspected; the bytes themselves with Accept: application/wasm (Range works)."""
-    runtime, doc = runtime_of(request), _module(request)
-    if "application/wasm" in request.headers.get("accept", ""):
-        headers = {"ETag": f'"{doc["id"]}"', "Cache-Control": "public, max-age=31536000, immutable"}
-        return FileResponse(runtime.blobs.path(doc["id"]), headers=headers, media_type="application/wasm")
-    return answer(module_view(doc))
+    """What is known of it; the bytes with Accept: application/wasm or ?form=, named by the hash of either form."""
+    world, id = runtime_of(request).engine.world, request.path_params["id"]
+    form = params.choice(request, "form", (ORIGINAL, PREPARED))
+    module = world.modules.get(id)
+    if module is None:
+        module = world.modules.with_form(id)
+        form = form or PREPARED
+    if module is None:
+        module = world.module(id)
+    if request.query_params.get("form") or "application/wasm" in request.headers.get("accept", ""):
+        return _bytes(request, module, form or ORIGINAL)
+    return answer({**module_view(module), **_devices(world, module)})
 
 
-def _module(request: Request) -> Doc:
-    sha = request.path_params["id"]
-    return runtime_of(request).engine.world.module(sha).doc
+def _bytes(request: Request, module: Module, form: str) -> Response:
+    """The content never changes: whoever has it need not get it again (ETag), or gets the rest of it (Range)."""
+    blob = module.id if form == ORIGINAL else module.doc.get("prepared")
+    blobs = runtime_of(request).blobs
+    if blob is None or not blobs.has(blob):
+        raise NotFound(f"the bytes of module {module.id} are not here: upload it again", "unknown_module")
+    headers = {"ETag": f'"{blob}"', "Cache-Control": "public, max-age=31536000, immutable"}
+    known = request.headers.get("if-none-match", "")
+    if known.strip() == "*" or blob in _TAG.findall(known):
+        return Response(status_code=304, headers=headers)
+    return FileResponse(blobs.path(blob), headers=headers, media_type="application/wasm")
+
+
+def _devices(world: World, module: Module) -> Doc:
+    """Who has it, as far as they have said since they came, and who could run it if it had nothing else to do."""
+    need = demand(module)
+
+    def names(proplets: list[Proplet]) -> list[str]:
+        return [proplet.id for proplet in proplets]
+
+    known = list(world.proplets.values())
+    return {
+        "proplets": names([one for one in known if module.doc.get("prepared") in one.modules]),
+        "could_run": names([one for one in known if fits(one, need, ever=True)]),
+    }
+
+
+async def delete_module(request: Request) -> Response:
+    """409 while a task refers to it."""
+    await runtime_of(request).do(Delete("module", request.path_params["id"]))
+    return nothing()

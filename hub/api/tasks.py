@@ -8,10 +8,10 @@ from starlette.responses import Response
 from tinydb import Query
 
 from hub.api import params
-from hub.api.answers import answer, nothing, runtime_of
+from hub.api.answers import answer, library_of, nothing, runtime_of
 from hub.api.bodies import StopIn, TaskIn, idempotency, module_bytes, read
 from hub.api.definitions import definition, new_task
-from hub.api.modules import take_module, uploaded
+from hub.api.modules import uploaded
 from hub.api.tracing import all_attempts
 from hub.api.views import attempt_view, task_view
 from hub.core import commands
@@ -24,7 +24,7 @@ async def create_task(request: Request) -> Response:
     body = await read(request, TaskIn)
     spec = new_task(body)
     if body.file:
-        spec["module"] = await take_module(runtime, module_bytes(body.file))
+        spec["module"] = await library_of(request).take(module_bytes(body.file))
     request_id = await idempotency(request, body.idempotency_key)
     task, new = await runtime.do(commands.CreateTask(spec, str(uuid4()), request_id))
     return answer(task_view(runtime, task.doc), 201 if new else 200, f"/tasks/{task.id}")
@@ -83,8 +83,7 @@ async def update_task(request: Request) -> Response:
     if "workflow_id" in fields:
         raise BadRequest("workflow_id does not change: create the task in the workflow", "bad_workflow_id")
     if body.file:
-        module = await take_module(runtime, module_bytes(body.file))
-        await runtime.do(commands.AttachModule(id, module))
+        fields["module"] = await library_of(request).take(module_bytes(body.file))
     task: Task = await runtime.do(commands.UpdateTask(id, fields))
     return answer(task_view(runtime, task.doc))
 
@@ -92,7 +91,7 @@ async def update_task(request: Request) -> Response:
 async def upload_module(request: Request) -> Response:
     runtime = runtime_of(request)
     id = _task(request).id
-    module = await take_module(runtime, await uploaded(request))
+    module = await library_of(request).take(await uploaded(request))
     task: Task = await runtime.do(commands.AttachModule(id, module))
     return answer(task_view(runtime, task.doc))
 

@@ -1,15 +1,17 @@
 """What goes out: documents as rest.md prints them."""
 
 import base64
+import contextlib
 from datetime import UTC, datetime
-from typing import Any
 
+from hub.core.abi import Module
 from hub.core.engine import group_times
 from hub.core.fan import results_by_proplet
 from hub.core.model import JOBS, REPORTED, Doc, Group, Proplet
 from hub.core.schedules import KINDS, recurring
 from hub.runtime import Runtime
 from shared import states
+from shared.errors import Damaged, NotFound
 
 ZERO_TIME = "0001-01-01T00:00:00Z"
 # Up to here an answer carries the module itself.
@@ -119,7 +121,9 @@ def _file(runtime: Runtime, module: str | None, full: bool) -> Doc:
     size = runtime.engine.world.modules[module].doc["size_bytes"]
     view: Doc = {"module": module, "file_size": size}
     if full or size <= FILE_SHOWN:
-        view["file"] = base64.b64encode(runtime.blobs.get(module)).decode()
+        # A blob that is lost or damaged must not hide the task.
+        with contextlib.suppress(NotFound, Damaged):
+            view["file"] = base64.b64encode(runtime.blobs.get(module)).decode()
     return view
 
 
@@ -152,6 +156,8 @@ def group_view(runtime: Runtime, group: Group, tasks: bool = True) -> Doc:
     return view
 
 
+# Of a module, what is printed as null where there is none.
+_SAID = ("memory", "table", "start")
 _HELLO = ("agent", "runtime", "caps", "boot", "mem_total", "flash_free", "slots", "labels")
 
 
@@ -175,10 +181,12 @@ def proplet_view(proplet: Proplet) -> Doc:
     return view
 
 
-def module_view(doc: Doc) -> dict[str, Any]:
-    """What was inspected, under the sha256."""
+def module_view(module: Module) -> Doc:
+    """What was inspected, under the sha256, and how many tasks refer to it."""
+    doc = module.doc
     return {
-        "sha256": doc["id"],
-        **{k: v for k, v in doc.items() if k != "id"},
+        "sha256": module.id,
+        **{key: value for key, value in doc.items() if key != "id" and (value is not None or key in _SAID)},
+        "tasks": module.tasks,
         "created_at": time_text(doc["created_at"]),
     }

@@ -31,14 +31,26 @@ class Call(NamedTuple):
 
 
 class Module:
-    """A module: its document, and what is asked of that at every dispatch."""
+    """A module: its document, and what is asked of that at every dispatch.
 
-    __slots__ = ("doc", "functions", "id", "pages", "privileged", "sources", "words")
+    The document has `id`, the sha256 of the upload; `prepared` and `prepared_size`, the form that devices run; and what
+    was inspected. An old one that is not accepted any more has `refused`, a sentence, in place of a prepared form.
+    """
+
+    __slots__ = ("doc", "functions", "id", "idle_since", "pages", "privileged", "sources", "tasks", "words")
     table = MODULES
 
     def __init__(self, doc: Doc) -> None:
         self.id: str = doc["id"]
         self.doc = doc
+        # How many tasks refer to it, and since which monotonic second none does.
+        self.tasks = 0
+        self.idle_since = float("-inf")
+        self.read()
+
+    def read(self) -> None:
+        """Derives what is asked often from the document; after a change of it, again."""
+        doc = self.doc
         self.functions: dict[str, Doc] = {one["name"]: one for one in doc.get("exports") or () if one["kind"] == "func"}
         self.pages: int = (doc.get("memory") or {}).get("min_pages", 0)
         imports = [(one["module"], one["name"]) for one in doc.get("imports") or ()]
@@ -49,6 +61,12 @@ class Module:
         self.privileged = tuple(name for name in PRIVILEGED if name in edge)
         words = {_word(module, name) for module, name in imports}
         self.words = tuple(sorted(words.union(doc.get("features") or ())))
+
+    @property
+    def blobs(self) -> tuple[str, ...]:
+        """The forms it is kept in."""
+        prepared = self.doc.get("prepared")
+        return (self.id,) if prepared is None else (self.id, prepared)
 
     def imports_of(self, modules: tuple[str, ...]) -> bool:
         return not self.sources.isdisjoint(modules)
@@ -65,7 +83,9 @@ def _word(module: str, name: str) -> str:
 
 def call_of(doc: Doc, module: Module, policy: Policy) -> Call:
     """How the task with this document runs the module. TaskFailure, with the code of the attempt that it would be lost
-    on: `missing_export`, `denied`, `memory_limit`."""
+    on: `bad_module`, `missing_export`, `denied`, `memory_limit`."""
+    if module.doc.get("prepared") is None:
+        raise TaskFailure(f"devices do not get this module: {module.doc.get('refused')}", "bad_module")
     function = _function(doc, module)
     _check_allowed(doc, module)
     most = (doc.get("limits") or {}).get("memory_pages", policy.memory_pages)

@@ -78,8 +78,8 @@ def start_fields(world: World, task: Task) -> Doc:
     timeout_s = None if doc.get("daemon") else doc.get("timeout", policy.task_timeout_s)
     fields = {
         "task": task.id,
-        "module": module.id,
-        "size": module.doc["size_bytes"],
+        "module": module.doc["prepared"],
+        "size": module.doc["prepared_size"],
         "name": doc["name"],
         "abi": call.abi,
         "function": call.function,
@@ -139,6 +139,7 @@ def started(world: World, command: Started) -> None:
     task = _current(world, command.device, command.task, command.attempt)
     if task is not None and task.state == states.SCHEDULED:
         begin = _begin(world, task, world.now.wall)
+        world.proplets[command.device].has_loaded(world.modules[task.doc["module"]].blobs[-1])
         world.move(task, states.RUNNING, {"start_time": begin, "attempts": _noted(task, {"start_time": begin})})
         renew(world, task)
 

@@ -20,9 +20,29 @@ def violations(engine: Engine) -> list[str]:
         for id, task in proplet.running.items():
             if task.state not in states.ACTIVE or task.doc["proplet_id"] != proplet.id:
                 found.append(f"proplet {proplet.id} holds task {id}, which is {states.NAMES[task.state]}")
+    found.extend(_module_violations(engine))
     queued = sum(1 for task in world.tasks.values() if task.ticket and not task.held and not task.is_fan)
     if queued != world.placer.length:
         found.append(f"the queue counts {world.placer.length} tasks and holds {queued}")
+    return found
+
+
+def _module_violations(engine: Engine) -> list[str]:
+    shelf = engine.world.modules
+    referred = Counter(task.doc.get("module") for task in engine.world.tasks.values())
+    found = [
+        f"module {module.id} counts {module.tasks} tasks and has {referred[module.id]}"
+        for module in shelf.values()
+        if module.tasks != referred[module.id]
+    ]
+    if set(shelf.unused) != {module.id for module in shelf.values() if not module.tasks}:
+        found.append("the modules without a task are not those that are held to be")
+    found += [
+        f"module {module.id} is not known by its form {blob}"
+        for module in shelf.values()
+        for blob in module.blobs
+        if shelf.with_form(blob) is None
+    ]
     return found
 
 

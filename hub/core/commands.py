@@ -43,7 +43,7 @@ class CreateJob:
 
 @dataclass(slots=True)
 class UpdateTask:
-    """Changes the fields named, nothing else."""
+    """Changes the fields named, nothing else; `module` is the sha256 of one that has been added."""
 
     id: str
     fields: Doc
@@ -51,7 +51,7 @@ class UpdateTask:
 
 @dataclass(slots=True)
 class AddModule:
-    """doc: what was inspected of a module (hub.modules), its sha256 as `id`; its bytes are stored already."""
+    """doc: what is known of a module (hub.core.abi.Module); both its forms are stored already."""
 
     doc: Doc
 
@@ -62,6 +62,13 @@ class AttachModule:
 
     id: str
     module: str
+
+
+@dataclass(slots=True)
+class Sweep:
+    """Lets modules go that no task has referred to for so many seconds."""
+
+    grace_s: float
 
 
 @dataclass(slots=True)
@@ -119,7 +126,7 @@ class StopAll:
 
 @dataclass(slots=True)
 class Delete:
-    """kind is task, workflow or proplet."""
+    """kind is task, workflow, proplet or module."""
 
     kind: str
     id: str
@@ -197,6 +204,7 @@ Command = (
     | UpdateTask
     | AddModule
     | AttachModule
+    | Sweep
     | Start
     | Retry
     | Duplicate

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from hub.core import attempts, commands, fan, flow, presence, runs, schedules, submit
+from hub.core import attempts, commands, fan, flow, modules, presence, runs, schedules, submit
+from hub.core.load import load
 from hub.core.model import Doc, Group, Now, Outcome, Policy, Task
 from hub.core.place import why_waiting
-from hub.core.world import World, load
+from hub.core.world import World
 from shared import states
 
 # A monotonic timer does not see the wall clock being set: slots are looked for again after this long at the latest.
@@ -16,8 +17,8 @@ LOOK_S = 5.0
 class Engine:
     """The whole scheduler, without a clock, I/O or randomness.
 
-    apply() answers an Outcome: `reply` for the caller, `puts` for the store, then `sends` for the devices, to be
-    carried out in this order. A command that is refused raises a MotetError and has changed nothing.
+    apply() answers an Outcome: `reply` for the caller, `puts` for the store, then what is to be done when they are on
+    the disk. A command that is refused raises a MotetError and has changed nothing.
     """
 
     def __init__(self, policy: Policy = Policy()) -> None:  # noqa: B008  it is frozen
@@ -29,8 +30,9 @@ class Engine:
             commands.CreateWorkflow: submit.create_workflow,
             commands.CreateJob: submit.create_job,
             commands.UpdateTask: submit.update_task,
-            commands.AddModule: submit.add_module,
-            commands.AttachModule: submit.attach_module,
+            commands.AddModule: modules.add_module,
+            commands.AttachModule: modules.attach_module,
+            commands.Sweep: modules.sweep,
             commands.Delete: submit.delete,
             commands.Start: _start,
             commands.Retry: runs.retry,
@@ -72,8 +74,7 @@ class Engine:
             ended, world.ended_parts = world.ended_parts, []
             for part in ended:
                 (schedules if part.doc["origin"]["type"] == "schedule" else fan).follow(world, part)
-        puts, sends = self.world.take()
-        return Outcome(reply, puts, sends)
+        return world.take(reply)
 
     def next_deadline(self) -> float | None:
         """Monotonic second of the next Tick that may matter."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from shared import states
+from shared.messages import MAX_MODULES
 
 Doc = dict[str, Any]
 
@@ -283,6 +284,7 @@ class Proplet:
         "greeted",
         "id",
         "mem_free",
+        "modules",
         "running",
         "seen",
         "seen_wall",
@@ -303,6 +305,8 @@ class Proplet:
         self.mem_free: int = doc.get("mem_free") or 0
         self.uptime_s = 0
         self.running: dict[str, Task] = {}
+        # The forms of modules in its cache, as it has said; the one that ran last at the end.
+        self.modules: dict[str, None] = {}
         self.read_caps()
 
     def read_caps(self) -> None:
@@ -314,6 +318,12 @@ class Proplet:
             elif value:
                 words.add(name)
         self.words = frozenset(words)
+
+    def has_loaded(self, blob: str) -> None:
+        self.modules.pop(blob, None)
+        self.modules[blob] = None
+        if len(self.modules) > MAX_MODULES:
+            del self.modules[next(iter(self.modules))]
 
     @property
     def free(self) -> int:
@@ -357,8 +367,10 @@ class Send:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a command led to: the answer, what the store must keep, then what devices must hear."""
+    """What a command led to: the answer, what the store must keep, and when it does, what is to be done: messages to
+    devices, and blobs that are to go."""
 
     reply: Any = None
     puts: list[Put] = field(default_factory=list)
     sends: list[Send] = field(default_factory=list)
+    discards: list[str] = field(default_factory=list)

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from hub.core.abi import CALL, Call, Module
+from hub.core.abi import CALL, EDGE, Call, Module
 from hub.core.model import Doc, Task
 from shared import states
 from shared.errors import TaskFailure
@@ -76,16 +76,19 @@ def replaced(item: Any, parents: dict[str, Task]) -> Any:
 
 
 def arguments(task: Task, call: Call, module: Module) -> Any:
-    """The inputs as the device gives them to the function: for the ABI `call` an object becomes a list, by the names of
-    the parameters.
+    """The inputs as the device gives them to the function: for `call`, and for `edge` with parameters, an object
+    becomes a list, by the names of the parameters.
 
     The names are the task's `params`, or those of the module's name section. Inputs that no names are known for go as
     they are, and so they do to the other ABIs.
     """
     inputs = resolve(task)
-    if not isinstance(inputs, dict) or call.abi != CALL:
+    function = module.functions[call.function]
+    # A function of `edge` may take parameters as well; without any it reads the object as its payload.
+    takes_list = call.abi == CALL or (call.abi == EDGE and function["params"])
+    if not isinstance(inputs, dict) or not takes_list:
         return inputs
-    names = task.doc.get("params") or _parameters(module.functions[call.function])
+    names = task.doc.get("params") or _parameters(function)
     if names is None:
         return inputs
     missing = [name for name in names if name not in inputs]

@@ -6,18 +6,24 @@ from hub.core.abi import CALL, PAGE_KB, Module
 from hub.core.model import ANYONE, Doc, Entry, Need, Proplet, Queue, Task
 
 
+def demand(module: Module, abi: str = CALL) -> Need:
+    """What a module asks for by itself, when it is called by that ABI."""
+    words = module.words if abi == CALL else tuple(sorted({*module.words, abi}))
+    return Need((), words, (), module.pages * PAGE_KB)
+
+
 def need_of(doc: Doc, module: Module, abi: str) -> Need:
     """What the task with this document asks for, and what its module does when it is called by that ABI."""
-    words = module.words if abi == CALL else (*module.words, abi)
-    memory_kb = module.pages * PAGE_KB
-    placement, resources = doc.get("placement") or {}, doc.get("resources") or {}
-    if not placement and not resources and not words and not memory_kb:
-        return ANYONE
+    own = demand(module, abi)
+    placement, resources = doc.get("placement"), doc.get("resources")
+    if not placement and not resources:
+        return ANYONE if own == ANYONE else own
+    placement, resources = placement or {}, resources or {}
     need = Need(
         tuple(sorted((placement.get("labels") or {}).items())),
-        tuple(sorted({*words, *(placement.get("capabilities") or ())})),
+        tuple(sorted({*own.capabilities, *(placement.get("capabilities") or ())})),
         tuple(sorted(placement.get("forbid") or ())),
-        max(memory_kb, resources.get("memory_kb") or 0),
+        max(own.memory_kb, resources.get("memory_kb") or 0),
     )
     return ANYONE if need == ANYONE else need
 

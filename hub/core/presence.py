@@ -51,6 +51,8 @@ def hello(world: World, command: Hello) -> None:
     history = [*(proplet.doc.get("alive_history") or ()), world.now.wall][-ALIVE_HISTORY:]
     _write_seen(world, proplet, {**{key: fields.get(key) for key in _HELLO}, "alive_history": history})
     proplet.read_caps()
+    # The last used comes first.
+    proplet.modules = dict.fromkeys(str(one) for one in reversed(fields.get("modules") or ()))
     running, outbox = _pairs(fields["running"]), _pairs(fields["outbox"])
     for task in list(proplet.running.values()):
         key = (task.id, task.attempt)

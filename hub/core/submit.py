@@ -1,14 +1,13 @@
 """Taking tasks, workflows and jobs in, changing and deleting them. All is checked before anything changes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from hub.core import expressions, flow, graph, reuse, schedules
-from hub.core.abi import Module
-from hub.core.commands import AddModule, AttachModule, CreateJob, CreateTask, CreateWorkflow, Delete, UpdateTask
+from hub.core import expressions, flow, graph, modules, reuse, schedules
+from hub.core.commands import CreateJob, CreateTask, CreateWorkflow, Delete, UpdateTask
 from hub.core.model import JOBS, MODES, PROPLETS, SEQUENTIAL, WORKFLOWS, Doc, Group, Task
 from hub.core.world import World, link, rank, rank_up
 from shared import states
-from shared.errors import BadRequest, Conflict, NotFound, TooMany
+from shared.errors import BadRequest, Conflict, TooMany
 
 
 def create_task(world: World, command: CreateTask) -> tuple[Task, bool]:
@@ -23,6 +22,7 @@ def create_task(world: World, command: CreateTask) -> tuple[Task, bool]:
     schedules.check(spec, world.now.wall)
     _check_when(spec)
     _check_room(world, 1)
+    modules.check_known(world, spec.get("module"))
     id = spec.get("id") or command.fresh_id
     _check_new_ids(world, [id])
     group = None
@@ -91,9 +91,11 @@ def create_job(world: World, command: CreateJob) -> tuple[Group, list[Task]]:
 
 def update_task(world: World, command: UpdateTask) -> Task:
     task = world.task(command.id)
-    _check_job(task, "changed")
+    modules.check_job(task, "changed")
     flow.check_frozen(task, "changed")
     fields = dict(command.fields)
+    module = fields.pop("module", None)
+    modules.check_known(world, module)
     depends_on = fields.get("depends_on")
     if task.state in states.ACTIVE or task.wanted:
         raise Conflict(f"task {task.id} runs: stop it before it is changed", "task_runs")
@@ -111,6 +113,8 @@ def update_task(world: World, command: UpdateTask) -> Task:
             raise _scheduled_member()
         schedules.check({**task.doc, **fields}, world.now.wall)
     world.redefine(task, fields)
+    if module is not None:
+        world.set_module(task, module)
     if "cost" in fields:
         rank(task.group.tasks.values() if task.group is not None else world.tasks.values())
     if retimed and task.state == states.PENDING and task.is_template:
@@ -123,36 +127,13 @@ def update_task(world: World, command: UpdateTask) -> Task:
     return task
 
 
-def add_module(world: World, command: AddModule) -> Module:
-    """The module: the one that is there, when these bytes were added before."""
-    known = world.modules.get(command.doc["id"])
-    if known is None:
-        known = world.modules[command.doc["id"]] = Module({**command.doc, "created_at": world.now.wall})
-        world.keep(known)
-    return known
-
-
-def attach_module(world: World, command: AttachModule) -> Task:
-    task = world.task(command.id)
-    flow.check_frozen(task, "given another module")
-    if task.doc.get("module") or (task.group is not None and task.group.doc.get("started")):
-        _check_job(task, "given another module")
-    if task.state in states.ACTIVE:
-        raise Conflict(f"task {task.id} runs: upload its module before it starts or after it has ended", "task_runs")
-    if command.module not in world.modules:
-        raise NotFound(f"module {command.module} is not in the store: upload it", "unknown_module")
-    world.write(task, {"module": command.module, "updated_at": world.now.wall})
-    world.reconsider(task)
-    return task
-
-
 def delete(world: World, command: Delete) -> None:
-    {"task": _delete_task, "workflow": _delete_workflow, "proplet": _delete_proplet}[command.kind](world, command.id)
+    _DELETE[command.kind](world, command.id)
 
 
 def _delete_task(world: World, id: str) -> None:
     task = world.task(id)
-    _check_job(task, "deleted")
+    modules.check_job(task, "deleted")
     if task.doc.get("archived"):
         flow.check_frozen(task, "deleted")
     if task.links:
@@ -197,15 +178,14 @@ def _delete_proplet(world: World, id: str) -> None:
     world.forget(PROPLETS, id)
 
 
+_DELETE: dict[str, Callable[[World, str], None]] = {
+    "task": _delete_task,
+    "workflow": _delete_workflow,
+    "proplet": _delete_proplet,
+    "module": modules.delete,
+}
+
 # --- checks
-
-
-def _check_job(task: Task, what: str) -> None:
-    if task.group is not None and task.group.table == JOBS:
-        raise Conflict(
-            f"task {task.id} belongs to job {task.group.id} and cannot be {what}: jobs are immutable, create a new job",
-            "job_immutable",
-        )
 
 
 def _check_room(world: World, count: int) -> None:
@@ -284,6 +264,7 @@ def _resolve(world: World, specs: Sequence[Doc], fresh_ids: Sequence[str]) -> tu
                                  "ambiguous_dependency", {"task": label, "dependency": name})  # fmt: skip
             deps[named[0]] = None
         _check_when(spec)
+        modules.check_known(world, spec.get("module"))
         parents.append(list(deps))
     return ids, parents
 

@@ -2,26 +2,21 @@
 
 from collections import deque
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hub.core.abi import Module, call_of
 from hub.core.model import (
     ANYONE,
     ATTEMPTS,
     ATTEMPTS_KEPT,
-    CACHE,
-    JOBS,
-    MODULES,
     NUMBERS,
     NUMBERS_KEPT,
-    PROPLETS,
-    REQUESTS,
     TASKS,
-    WORKFLOWS,
     Doc,
     Group,
     Need,
     Now,
+    Outcome,
     Policy,
     Proplet,
     Put,
@@ -29,6 +24,7 @@ from hub.core.model import (
     Task,
 )
 from hub.core.place import Placer, need_of
+from hub.core.shelf import Shelf
 from hub.core.timing import QUEUED, RETRY, Timers
 from shared import states
 from shared.errors import NotFound, TaskFailure
@@ -50,7 +46,7 @@ class World:
         self.workflows: dict[str, Group] = {}
         self.jobs: dict[str, Group] = {}
         self.proplets: dict[str, Proplet] = {}
-        self.modules: dict[str, Module] = {}
+        self.modules = Shelf()
         # Results that may be used again, and requests that may come again, oldest first.
         self.cache: dict[str, Doc] = {}
         self.requests: dict[str, Doc] = {}
@@ -73,6 +69,7 @@ class World:
         # (table, id): the document as it stands, and which of its fields have changed (None: all)
         self._puts: dict[tuple[str, str], tuple[Doc | None, set[str] | None]] = {}
         self._sends: list[Send] = []
+        self._discards: list[str] = []
         # Groups whose counts have changed, so that their state may have.
         self._touched: dict[str, Group] = {}
 
@@ -187,13 +184,6 @@ class World:
             self._touched[tally.id] = tally
         self.write(task, {"queued_at": None, "retry_at": None})
 
-    def reconsider(self, task: Task) -> None:
-        """Its module has changed while it waited: others may take it now."""
-        if task.ticket and not task.held and not task.is_fan:
-            self.placer.remove(task)
-            task.need = self._need_of(task)
-            self.placer.push(task)
-
     def _need_of(self, task: Task) -> Need:
         module = self.modules[task.doc["module"]]
         try:
@@ -227,20 +217,24 @@ class World:
     def send(self, device: str, kind: str, fields: Doc) -> None:
         self._sends.append(Send(device, kind, fields))
 
+    def discard(self, blobs: Iterable[str]) -> None:
+        """Has blobs go, once the change that made them superfluous is kept."""
+        self._discards.extend(blobs)
+
     def next_seq(self) -> int:
         self.last_seq += 1
         return self.last_seq
 
-    def take(self) -> tuple[list[Put], list[Send]]:
-        """What has changed since the last call, and what devices must hear of it."""
+    def take(self, reply: Any) -> Outcome:
+        """What has changed since the last call, and what is to be done about it."""
         for group in self._touched.values():
             if group.state != group.doc.get("state"):
                 self.write(group, {"state": group.state})
         self._touched.clear()
         puts = [Put(table, id, doc, changed) for (table, id), (doc, changed) in self._puts.items()]
-        self._puts = {}
-        sends, self._sends = self._sends, []
-        return puts, sends
+        outcome = Outcome(reply, puts, self._sends, self._discards)
+        self._puts, self._sends, self._discards = {}, [], []
+        return outcome
 
     # --- links between records
 
@@ -258,6 +252,7 @@ class World:
 
     def add_task(self, task: Task, group: Group | None) -> None:
         self.tasks[task.id] = task
+        self.modules.refer(task.doc.get("module"))
         task.group = group
         task.read_definition()
         if group is not None:
@@ -277,6 +272,20 @@ class World:
             task.tally.counts[task.state] += 1
             self._touched[task.tally.id] = task.tally
 
+    def set_module(self, task: Task, id: str) -> None:
+        """Gives the task a module; while it is queued, others may take it than before."""
+        self.modules.refer(id)
+        self.modules.release(task.doc.get("module"), self.now.mono)
+        self.write(task, {"module": id, "updated_at": self.now.wall})
+        if not task.ticket or task.held:
+            return
+        task.need = self._need_of(task)
+        if task.is_fan:
+            self.fans_due = True
+        else:
+            self.placer.remove(task)
+            self.placer.push(task)
+
     def share(self, task: Task, source: Task) -> None:
         """Makes the task a link: its results are the source's."""
         task.source = source
@@ -292,6 +301,7 @@ class World:
     def drop_task(self, task: Task) -> None:
         self.drop_parts(task)
         del self.tasks[task.id]
+        self.modules.release(task.doc.get("module"), self.now.mono)
         for parent in task.gates():
             parent.children.pop(task.id, None)
         if task.source is not None:
@@ -361,35 +371,6 @@ def rank_up(task: Task) -> None:
 def unsettled(task: Task) -> int:
     """How many of the tasks it waits for have not settled."""
     return sum(1 for parent in task.gates() if parent.state not in states.SETTLED)
-
-
-def load(world: World, tables: dict[str, dict[str, Doc]]) -> None:
-    """Rebuilds everything from the documents of the store. Documents stay the store's own objects."""
-    for table, groups in ((WORKFLOWS, world.workflows), (JOBS, world.jobs)):
-        for doc in tables.get(table, {}).values():
-            groups[doc["id"]] = Group(table, doc)
-    for doc in tables.get(PROPLETS, {}).values():
-        world.proplets[doc["id"]] = Proplet(doc)
-    world.modules.update((id, Module(doc)) for id, doc in tables.get(MODULES, {}).items())
-    world.cache.update(tables.get(CACHE, {}))
-    world.requests.update(tables.get(REQUESTS, {}))
-    world.numbers.update(tables.get(NUMBERS, {}))
-    docs = sorted(tables.get(TASKS, {}).values(), key=lambda doc: doc["seq"])
-    for doc in docs:
-        group = world.workflows.get(doc.get("workflow_id") or "") or world.jobs.get(doc.get("job_id") or "")
-        world.add_task(Task(doc), group)
-    for doc in docs:
-        task = world.tasks[doc["id"]]
-        previous = doc.get("after")
-        link(task, (world.tasks[id] for id in doc.get("depends_on") or ()), previous and world.tasks[previous])
-    for task in world.tasks.values():
-        origin = task.doc.get("origin") or {}
-        if origin.get("type") in ("broadcast", "for_each") and origin["id"] in world.tasks:
-            task.parents = world.tasks[origin["id"]].parents
-        elif origin.get("type") == "link":
-            world.share(task, world.tasks[origin["id"]])
-    rank(world.tasks.values())
-    world.last_seq = max((doc["seq"] for table in tables.values() for doc in table.values() if "seq" in doc), default=0)
 
 
 def _found(table: dict[str, R], kind: str, id: str) -> R:

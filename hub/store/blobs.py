@@ -1,9 +1,11 @@
 """Wasm modules and artifacts: files named by the SHA-256 of their content, `<directory>/sha256/ab/<64 hex digits>`."""
 
 import hashlib
+import math
 import os
 import re
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,6 +99,17 @@ class Blobs:
         except FileNotFoundError:
             raise _unknown(sha) from None
         sync_directory(path.parent)
+
+    def older_than(self, seconds: float) -> list[str]:
+        """The hashes of blobs that were written so long ago."""
+        latest = time.time() - seconds
+        return [sha for sha in self if self._written(sha) <= latest]
+
+    def _written(self, sha: str) -> float:
+        try:
+            return self.path(sha).stat().st_mtime
+        except FileNotFoundError:  # deleted since it was listed
+            return math.inf
 
     def path(self, sha: str) -> Path:
         """Where the blob is, or would be."""

@@ -10,15 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edge.cpython.boards import Board
-from hub.api.app import build
-from hub.api.events import Feed
+from hub.assembly import Assembly
 from hub.core.commands import Tick
-from hub.core.engine import Engine
 from hub.core.model import TASKS, Policy, Put
-from hub.link.bridge import Bridge as DeviceBridge
-from hub.runtime import Runtime
-from hub.store.blobs import Blobs
-from hub.store.journal import Journal
 from motet.client import AsyncClient, Client
 from motet.run import AsyncTaskHandle, TaskHandle
 from motet.testing.clock import Clock
@@ -45,14 +39,11 @@ class AsyncHub:
         directory = Path(self._directory.name)
         policy = Policy(beat_s=_NEVER_S, lease_s=_NEVER_S)
         self._clock = clock
-        self._runtime = Runtime(Engine(policy), Journal(directory / "store"), Blobs(directory / "blobs"), clock)
         self._link = MemoryLink()
-        bridge = DeviceBridge(self._link, self._runtime.submit, self._read, self._runtime.clock, policy)
-        self._bridge = bridge
-        self._runtime.on_send = bridge.send
-        self._runtime.on_changed = self._changed
-        self._feed = Feed()
-        self.app = build(self._runtime, self._feed, "testing")
+        self._parts = Assembly(directory, self._link, policy, clock=clock)
+        self._runtime = self._parts.runtime
+        self._tell, self._runtime.on_changed = self._runtime.on_changed, self._changed
+        self.app = self._parts.app
         self._edge = StubEdge("stub", slots, self._runtime.blobs.get, checked)
         self._clients: list[AsyncClient] = []
         self._fired: list[str] = []
@@ -60,8 +51,8 @@ class AsyncHub:
 
     async def __aenter__(self) -> "AsyncHub":
         self._loop = asyncio.get_running_loop()
-        await self._runtime.start()
-        await self._link.start(self._bridge)
+        await self._parts.start()
+        await self._link.start(self._parts.bridge)
         self._link.join(self._edge)
         if self._clock is not None:
             self._clock.subscribe(self._time_has_passed)
@@ -72,9 +63,9 @@ class AsyncHub:
             self._clock.unsubscribe(self._time_has_passed)
         for client in self._clients:
             await client.close()
-        self._feed.close()
+        self._parts.feed.close()
         await self._link.stop()
-        await self._runtime.stop()
+        await self._parts.stop()
         self._directory.cleanup()
 
     def on(self, name: str, function: Function) -> None:
@@ -127,14 +118,11 @@ class AsyncHub:
         """Grows with everything that happens."""
         return self._link.sent + self._edge.said + self._changes
 
-    def _read(self, sha: str, offset: int, count: int) -> tuple[bytes, int]:
-        return self._runtime.blobs.read(sha, offset, count), self._runtime.blobs.size(sha)
-
     def _changed(self, put: Put) -> None:
         self._changes += 1
         if put.changed is None and put.table == TASKS and (put.doc or {}).get("scheduled_for") is not None:
             self._fired.append(put.id)
-        self._feed.publish(put)
+        self._tell(put)
 
     def _time_has_passed(self) -> None:
         self._loop.call_soon_threadsafe(self._runtime.submit, Tick())
@@ -152,6 +140,7 @@ class Hub:
         self._slots = slots
         self._board = board
         self._clients: list[Client] = []
+        self._bridges: list[Bridge] = []
 
     async def __aenter__(self) -> AsyncHub:
         self._hub = AsyncHub(self._clock, self._slots, self._board)
@@ -175,6 +164,8 @@ class Hub:
             client.close()
         self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join()
+        for bridge in self._bridges:
+            bridge.abandon()
 
     async def _serve(self, ready: "Future[AsyncHub]") -> None:
         self._loop = asyncio.get_running_loop()
@@ -197,7 +188,8 @@ class Hub:
 
     def transport(self) -> Bridge:
         """As AsyncHub.transport, for blocking clients."""
-        return Bridge(self._hub.app, self._loop)
+        self._bridges.append(Bridge(self._hub.app, self._loop))
+        return self._bridges[-1]
 
     def client(self) -> Client:
         """A client bound to this hub, closed with it."""

@@ -1,8 +1,9 @@
 """HTTP without sockets: transports of httpx2 into an ASGI app, whose answers stream, for both kinds of client."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -32,6 +33,7 @@ class Bridge(httpx2.BaseTransport):
     def __init__(self, app: ASGIApp, loop: asyncio.AbstractEventLoop) -> None:
         self._inner = InProcess(app)
         self._loop = loop
+        self._waiting: set[Future[Any]] = set()
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         body = request.read()
@@ -45,12 +47,26 @@ class Bridge(httpx2.BaseTransport):
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The value of a coroutine of the loop's thread; ConnectError when the loop has ended, or ends meanwhile."""
         try:
-            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
-        except CancelledError:
-            raise httpx2.ConnectError("the hub has closed") from None
+            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         except RuntimeError as error:
             coroutine.close()
             raise httpx2.ConnectError(f"the hub has closed: {error}") from None
+        self._waiting.add(future)
+        if self._loop.is_closed():
+            future.cancel()
+        try:
+            return future.result()
+        except CancelledError:
+            if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+                coroutine.close()
+            raise httpx2.ConnectError("the hub has closed") from None
+        finally:
+            self._waiting.discard(future)
+
+    def abandon(self) -> None:
+        """The loop has closed: what was given to it after its last turn it will never do."""
+        for future in list(self._waiting):
+            future.cancel()
 
 
 class _Exchange:

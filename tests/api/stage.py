@@ -8,15 +8,9 @@ from typing import Any
 
 import httpx2
 
-from hub.api.app import build
-from hub.api.events import Feed
-from hub.core.engine import Engine
+from hub.assembly import Assembly
 from hub.core.model import Policy
-from hub.link.bridge import Bridge
 from hub.link.port import Handler, Link
-from hub.runtime import Runtime
-from hub.store.blobs import Blobs
-from hub.store.journal import Journal
 from shared import PROTOCOL, messages
 
 ADDITION = base64.b64decode("AGFzbQEAAAABBwFgAn9/AX8DAgEABwgBBG1haW4AAAoJAQcAIAAgAWoL")
@@ -61,22 +55,15 @@ class Stage:
     """A hub in process, and a client that speaks HTTP to it."""
 
     def __init__(self, directory: Path) -> None:
-        policy = Policy()
-        self.runtime = Runtime(Engine(policy), Journal(directory / "store"), Blobs(directory / "blobs"))
         self.link = MemoryLink()
-        self.bridge = Bridge(self.link, self.runtime.submit, self._read_module, self.runtime.clock, policy)
-        self.runtime.on_send = self.bridge.send
-        self.feed = Feed()
-        self.runtime.on_changed = self.feed.publish
-        transport = httpx2.ASGITransport(app=build(self.runtime, self.feed, "test"), raise_app_exceptions=False)
+        self.parts = Assembly(directory, self.link, Policy())
+        self.runtime, self.bridge, self.feed = self.parts.runtime, self.parts.bridge, self.parts.feed
+        transport = httpx2.ASGITransport(app=self.parts.app, raise_app_exceptions=False)
         self.http = httpx2.AsyncClient(transport=transport, base_url="http://hub")
         self.held: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
-    def _read_module(self, sha: str, offset: int, count: int) -> tuple[bytes, int]:
-        return self.runtime.blobs.read(sha, offset, count), self.runtime.blobs.size(sha)
-
     async def __aenter__(self) -> "Stage":
-        await self.runtime.start()
+        await self.parts.start()
         await self.link.start(self.bridge)
         return self
 
@@ -84,7 +71,7 @@ class Stage:
         self.feed.close()
         await self.http.aclose()
         await self.link.stop()
-        await self.runtime.stop()
+        await self.parts.stop()
 
     def join(self, device: str, answers: bool = True, slots: int = 4) -> None:
         """A device that adds its inputs, or one that keeps what it is told in `held`."""

@@ -7,7 +7,6 @@ import threading
 import pytest
 
 from hub.api import events
-from hub.api.app import build
 from hub.core.model import TASKS, Put
 from tests.api.stage import FILE
 
@@ -165,7 +164,7 @@ class Client:
         route, _, query = path.partition("?")
         scope = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1",
                  "method": method, "path": route, "query_string": query.encode(), "headers": []}  # fmt: skip
-        self.call = asyncio.create_task(build(stage.runtime, stage.feed, "test")(scope, self.receive, self.send))
+        self.call = asyncio.create_task(stage.parts.app(scope, self.receive, self.send))
 
     async def receive(self):
         await self.gone.wait()

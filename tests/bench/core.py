@@ -31,7 +31,8 @@ class Play:
         self.journal = journal
         self._mono = 1000.0
         exports = [{"name": "main", "kind": "func", "params": ["i32", "i32"], "results": ["i32"]}]
-        self.do(commands.AddModule({"id": MODULE, "size_bytes": 41, "exports": exports}))
+        self.do(commands.AddModule({"id": MODULE, "size_bytes": 41, "exports": exports,
+                                     "prepared": MODULE, "prepared_size": 41}))  # fmt: skip
         self.do(commands.Connected("device"))
         self.do(commands.Hello("device", {"boot": "boot", "agent": "0", "runtime": "bench", "caps": {}, "mem_free": 1,
                                           "mem_total": 1, "slots": 4, "running": [], "outbox": []}))  # fmt: skip

@@ -25,6 +25,7 @@ class Play:
         self.mono = 1000.0
         self.tables: dict[str, dict[str, Doc]] = {}
         self.sent: list[Send] = []
+        self.discarded: list[str] = []
         self.module(MODULE)
 
     def do(self, command: Any) -> Any:
@@ -42,6 +43,7 @@ class Play:
             else:
                 docs[put.id] = {**docs[put.id], **{key: put.doc[key] for key in put.changed}}
         self.sent += outcome.sends
+        self.discarded += outcome.discards
         found = violations(self.engine)
         assert found == []
 
@@ -56,7 +58,8 @@ class Play:
         """Adds a module of which the hub knows this; its functions, by default main, add two numbers."""
         type_ = {"kind": "func", "params": ["i32", "i32"], "results": ["i32"]}
         exports = [{"name": name, **type_} for name in functions or ("main",)]
-        self.do(commands.AddModule({"id": id, "size_bytes": 41, "exports": exports, **doc}))
+        forms = {"id": id, "size_bytes": 41, "prepared": f"{id[:32]}{32 * 'f'}", "prepared_size": 60}
+        self.do(commands.AddModule({**forms, "exports": exports, **doc}))
 
     def workflow(self, *specs: Doc, start: bool = True) -> None:
         self.do(commands.CreateWorkflow("wf", "wf", list(specs), [f"fresh-{at}" for at in range(len(specs))]))
@@ -72,6 +75,11 @@ class Play:
         self.do(commands.CreateTask(spec(name, **more), f"fresh-{name}"))
         if start:
             self.do(commands.Start("task", name))
+
+    def form(self, id: str) -> str:
+        """The prepared form of a module, as devices know it."""
+        prepared: str = self.engine.world.modules[id].doc["prepared"]
+        return prepared
 
     # --- devices
 

@@ -19,7 +19,7 @@ def module(*functions: str, imports: tuple[str, ...] = (), pages: int = 0, **mor
     exports.append({"name": "memory", "kind": "memory"})
     wanted = [{"module": one.rpartition(".")[0], "name": one.rpartition(".")[2], "kind": "func"} for one in imports]
     memory = {"min_pages": pages, "max_pages": None} if pages else None
-    return Module({"id": PROBE, "exports": exports, "imports": wanted, "memory": memory, **more})
+    return Module({"id": PROBE, "prepared": "c" * 64, "exports": exports, "imports": wanted, "memory": memory, **more})
 
 
 def call(one: Module, **task: Any) -> Call:

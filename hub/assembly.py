@@ -1,0 +1,54 @@
+"""A hub without its sockets: every part between the link to the devices and HTTP, put together once."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+from hub.api.app import build
+from hub.api.events import Feed
+from hub.core.engine import Engine
+from hub.core.model import Now, Policy
+from hub.library import GRACE_S, Library, prepare_old
+from hub.link.bridge import Bridge
+from hub.link.port import Link
+from hub.runtime import Runtime
+from hub.store.blobs import Blobs
+from hub.store.journal import Journal
+
+
+class Assembly:
+    """`app` answers HTTP, `bridge` hears devices. The link is started by its owner, between start() and stop()."""
+
+    def __init__(
+        self,
+        data: Path,
+        link: Link,
+        policy: Policy,
+        *,
+        clock: Callable[[], Now] | None = None,
+        recover: bool = False,
+        names: frozenset[str] | None = None,
+    ) -> None:
+        """names: what a request may call the hub in its Host header; None for anything."""
+        self.journal = Journal(data / "store", recover=recover)
+        self.runtime = Runtime(Engine(policy), self.journal, Blobs(data / "blobs"), clock)
+        self.library = Library(self.runtime, GRACE_S)
+        self.feed = Feed()
+        self.bridge = Bridge(link, self.runtime.submit, self.library.read, self.runtime.clock, policy)
+        self.runtime.on_send = self.bridge.send
+        self.runtime.on_changed = self.feed.publish
+        self.runtime.on_discard = self.library.discard
+        self.app = build(self.runtime, self.library, self.feed, str(uuid4()), names)
+
+    async def start(self) -> None:
+        """Takes up what the store holds."""
+        await asyncio.to_thread(prepare_old, self.journal, self.runtime.blobs)
+        await self.runtime.start()
+        self.bridge.epoch = self.runtime.epoch
+        await self.library.open()
+
+    async def stop(self) -> None:
+        """Writes what waits, and lets go of the store. Neither requests nor messages must come any more."""
+        await self.library.close()
+        await self.runtime.stop()

@@ -1,0 +1,49 @@
+"""The start of a hub: everything of the world is rebuilt from the documents of the store."""
+
+from hub.core.abi import Module
+from hub.core.model import (
+    CACHE,
+    JOBS,
+    MODULES,
+    NUMBERS,
+    PROPLETS,
+    REQUESTS,
+    TASKS,
+    WORKFLOWS,
+    Doc,
+    Group,
+    Proplet,
+    Task,
+)
+from hub.core.world import World, link, rank
+
+
+def load(world: World, tables: dict[str, dict[str, Doc]]) -> None:
+    """Documents stay the store's own objects."""
+    for table, groups in ((WORKFLOWS, world.workflows), (JOBS, world.jobs)):
+        for doc in tables.get(table, {}).values():
+            groups[doc["id"]] = Group(table, doc)
+    for doc in tables.get(PROPLETS, {}).values():
+        world.proplets[doc["id"]] = Proplet(doc)
+    for doc in tables.get(MODULES, {}).values():
+        # Not idle since the start: it may have been so for a year.
+        world.modules.put(Module(doc), float("-inf"))
+    world.cache.update(tables.get(CACHE, {}))
+    world.requests.update(tables.get(REQUESTS, {}))
+    world.numbers.update(tables.get(NUMBERS, {}))
+    docs = sorted(tables.get(TASKS, {}).values(), key=lambda doc: doc["seq"])
+    for doc in docs:
+        group = world.workflows.get(doc.get("workflow_id") or "") or world.jobs.get(doc.get("job_id") or "")
+        world.add_task(Task(doc), group)
+    for doc in docs:
+        task = world.tasks[doc["id"]]
+        previous = doc.get("after")
+        link(task, (world.tasks[id] for id in doc.get("depends_on") or ()), previous and world.tasks[previous])
+    for task in world.tasks.values():
+        origin = task.doc.get("origin") or {}
+        if origin.get("type") in ("broadcast", "for_each") and origin["id"] in world.tasks:
+            task.parents = world.tasks[origin["id"]].parents
+        elif origin.get("type") == "link":
+            world.share(task, world.tasks[origin["id"]])
+    rank(world.tasks.values())
+    world.last_seq = max((doc["seq"] for table in tables.values() for doc in table.values() if "seq" in doc), default=0)

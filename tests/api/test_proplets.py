@@ -1,0 +1,34 @@
+"""/proplets and /health."""
+
+import json
+
+from tests.api.stage import FILE
+
+
+async def test_a_proplet_shows_what_it_said_and_what_it_does(stage):
+    stage.join("d1", answers=False)
+    await stage.call("POST", "/tasks", {"id": "t", "name": "main", "file": FILE})
+    await stage.call("POST", "/tasks/t/start")
+    proplet = (await stage.call("GET", "/proplets/d1")).json()
+    assert (proplet["alive"], proplet["task_count"], proplet["slots"], proplet["running"]) == (True, 1, 4, ["t"])
+    assert (await stage.call("DELETE", "/proplets/d1")).status_code == 409
+    stage.bridge.disconnected("d1")
+    inactive = (await stage.call("GET", "/proplets?status=inactive")).json()
+    assert [one["id"] for one in inactive["proplets"]] == ["d1"]
+    assert (await stage.call("GET", "/proplets?status=active")).json()["total"] == 0
+    assert (await stage.call("GET", "/proplets/d1/alive-history")).json()["total"] == 1
+
+
+async def test_health_has_propellers_fields(stage):
+    answer = await stage.call("GET", "/health")
+    assert answer.status_code == 200
+    assert list(answer.json()) == ["status", "version", "commit", "description", "build_time", "instance_id"]
+    assert answer.json()["status"] == "pass"
+
+
+async def test_a_device_of_another_protocol_is_sent_away(stage):
+    stage.join("d1")
+    hello = {"proto": 99, "boot": "b", "agent": "0", "runtime": "x", "caps": {}, "mem_free": 1, "mem_total": 1}
+    hello |= {"slots": 1, "running": [], "outbox": []}
+    stage.bridge.message("d1", "hello", json.dumps(hello).encode())
+    assert stage.link.kicked == ["d1"]
