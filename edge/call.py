@@ -27,13 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-# Until the hub resolves the function.
-_FALLBACKS = ("main", "run", "_start")
-
 
 def find_abi(name: str) -> "Any":
     """The class of an ABI that every device has, None for another."""
-    return {"": abis.Call, "auto": abis.Call, "call": abis.Call, "edge": abis.Edge}.get(name)
+    return {"": abis.Call, "call": abis.Call, "edge": abis.Edge}.get(name)
 
 
 def run(
@@ -146,13 +143,11 @@ class _Run:
         return result
 
     def _choose(self) -> "Any":
-        wanted = self._start.get("function")
-        names = (wanted,) if wanted else (self._start["name"],) + _FALLBACKS
-        for name in names:
-            function = self._instance.find(name) if _is_name(name) else None
-            if function is not None:
-                return function
-        raise TaskFailure("the module exports none of: " + ", ".join(names), "missing_export")
+        name = self._start.get("function") or self._start["name"]
+        function = self._instance.find(name) if _is_name(name) else None
+        if function is None:
+            raise TaskFailure("the module exports no function " + name, "missing_export")
+        return function
 
 
 def _is_name(name: str) -> bool:

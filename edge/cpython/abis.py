@@ -25,7 +25,7 @@ _PAGE = 65536
 
 def find(name: str) -> "Any":
     """The class of an ABI, None when there is none of this name."""
-    return {"": Call, "auto": Call, "call": Call, "edge": Edge, "extism": Extism, "wasi": Wasi}.get(name)
+    return {"": Call, "call": Call, "edge": Edge, "extism": Extism, "wasi": Wasi}.get(name)
 
 
 class Call(abi.Call):

@@ -424,7 +424,15 @@ async def pool(tmp_path):
     def start(data, **fields):
         path = tmp_path / "module"
         path.write_bytes(accept(data).prepared)
-        message = {"task": "t", "attempt": 1, "name": "program", "abi": "wasi", "limits": {}, **fields}
+        message = {
+            "task": "t",
+            "attempt": 1,
+            "name": "program",
+            "function": "_start",
+            "abi": "wasi",
+            "limits": {},
+            **fields,
+        }
         begun, ended = asyncio.Event(), asyncio.get_running_loop().create_future()
         pool.start(message, str(path), lambda *key: begun.set(), lambda *given: ended.set_result(given[2]), print)
         return begun, ended, lambda: pool.stop("t", 1, 0)

@@ -107,10 +107,7 @@ def named(*names):
 @pytest.mark.parametrize(
     ("exports", "fields", "chosen"),
     [
-        (("job", "main"), {"name": "job"}, 0),
-        (("run", "main"), {"name": "job"}, 1),
-        (("_start", "run"), {"name": "job"}, 1),
-        (("other", "_start"), {"name": "job"}, 1),
+        (("main", "job"), {"name": "job"}, 1),
         (("main", "other"), {"name": "main", "function": "other"}, 1),
     ],
 )
@@ -118,7 +115,9 @@ def test_which_function_is_called(load, exports, fields, chosen):
     assert run(load, named(*exports), **fields)["outputs"] == [chosen]
 
 
-@pytest.mark.parametrize("fields", [{"function": "nope"}, {"function": "main\0x"}])
+@pytest.mark.parametrize(
+    "fields", [{"function": "nope"}, {"function": "main\0x"}, {"function": "\ud800"}, {"name": "job"}]
+)
 def test_a_function_that_is_named_must_be_there(load, fields):
     assert code(run(load, named("main", "run"), **fields)) == "missing_export"
 
