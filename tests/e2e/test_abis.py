@@ -24,6 +24,17 @@ ENVIRONMENT = bytes(
     (drop (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 8)))))
 """)
 )
+# Sleeps for 500 years.
+SLEEPER = bytes(
+    wasmtime.wat2wasm("""
+(module
+  (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "_start")
+    (i64.store (i32.const 24) (i64.const -1))
+    (drop (call $poll (i32.const 0) (i32.const 100) (i32.const 1) (i32.const 200)))))
+""")
+)
 _numbers = itertools.count()
 
 
@@ -46,6 +57,7 @@ def test_a_wasi_program_reads_its_task_and_prints_its_result(run):
     assert task["results"] == task["stdout"] == "Salut, Ada!\n1: one\n2: two\n"
     assert task["outputs"] == ["Salut, Ada!\n1: one\n2: two"]
     assert (task["stderr"], task["exit_code"]) == ("lines: 2\n", 0)
+    assert task["fuel"] > 0
 
 
 def test_a_wasi_program_that_fails_says_why(run):
@@ -57,6 +69,15 @@ def test_a_wasi_program_that_fails_says_why(run):
 def test_a_wasi_program_over_its_output_is_ended(run):
     task = run("greeter", "hello", cli_args=["Ada"], stdin="x" * 100, limits={"output_bytes": 100})
     assert (task["state_name"], task["error_info"]["code"]) == ("Failed", "output_limit")
+
+
+def test_a_sleeping_wasi_program_stops_when_told(world):
+    world.client.create_task("sleeper", id="sleeper", file=SLEEPER)
+    world.client.start_task("sleeper")
+    world.wait_state("sleeper", 2)
+    world.client.stop_task("sleeper")
+    task = world.client.wait_task("sleeper", 10)
+    assert task["state_name"] == "Interrupted"
 
 
 def test_a_wasi_child_reads_the_results_of_its_parents(world):
