@@ -19,6 +19,7 @@ from hub.api import guard
 from hub.assembly import Assembly
 from hub.core.model import Policy
 from hub.link.embedded import EmbeddedLink
+from hub.modules import hosts
 from shared.errors import MotetError
 
 log = logging.getLogger("motet.hub")
@@ -45,6 +46,9 @@ class Settings:
     beat_s: float = 10.0
     lease_s: float = 30.0
     task_timeout_s: float = 300.0
+    image_host: tuple[str, ...] = hosts.DEFAULT
+    image_dir: str = ""
+    registry_auth: str = ""
 
 
 class Hub:
@@ -163,23 +167,11 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
     return 0
 
 
-def run(
-    *,
-    host: str = "127.0.0.1",
-    port: int = 7070,
-    mqtt_port: int = 1883,
-    data: str = "motet-data",
-    insecure: bool = False,
-    recover: bool = False,
-    beat_s: float = 10.0,
-    lease_s: float = 30.0,
-    task_timeout_s: float = 300.0,
-) -> int:
+def run(settings: Settings) -> int:
     """Runs a hub until SIGINT or SIGTERM; the exit code. One line on stdout tells that it is ready, the rest is log."""
-    settings = Settings(host, port, mqtt_port, data, insecure, recover, beat_s, lease_s, task_timeout_s)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     _allow_connections()
-    refusal = check_host(host, insecure)
+    refusal = check_host(settings.host, settings.insecure)
     if refusal is not None:
         log.error("%s", refusal)
         return 1

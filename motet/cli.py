@@ -66,9 +66,10 @@ def hub(argv: list[str]) -> int:
 
     config = _configured("hub", HubConfig, argv)
     need("hub", "motet hub needs")
+    from hub.main import Settings
     from hub.main import run as run_hub
 
-    return run_hub(**dataclasses.asdict(config))
+    return run_hub(Settings(**dataclasses.asdict(config)))
 
 
 def edge(argv: list[str]) -> int:
@@ -141,12 +142,15 @@ def _configured(command: str, kind: "type[Config]", argv: list[str]) -> "Config"
     parser.add_argument("--config", metavar="FILE", help=f"TOML file with a [{command}] table (default: {FILE})")
     for name, option in options(kind).items():
         text = option.help
-        if option.default not in (None, "", False):
-            text += f" (default: {option.default})"
+        default = ",".join(option.default) if option.repeated else option.default
+        if default not in (None, "", False):
+            text += f" (default: {default})"
         if not option.flag_only:
             text += f" [{variable(name)}]"
         switch: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
         form = switch if option.default is False else {"metavar": name.upper()}
+        if option.repeated:
+            form["action"] = "append"
         parser.add_argument(flag(name), dest=name, default=None, help=text, **form)
     given = vars(parser.parse_args(argv))
     return resolve(kind, given, given.pop("config"))

@@ -19,12 +19,14 @@ class Option:
     """One option beyond its name. read: value of a flag, variable or file, or ValueError(what is allowed).
 
     default: None where it is computed. flag_only: an act, not a setting; neither environment nor file may ask for it.
+    repeated: the flag may be given again and again, its values are a list.
     """
 
     read: Callable[[object], Any]
     help: str
     default: Any
     flag_only: bool = False
+    repeated: bool = False
 
 
 def _whole(low: int, high: int) -> Callable[[object], int]:
@@ -90,6 +92,26 @@ def _labels(raw: object) -> dict[str, str]:
     return labels
 
 
+def _hosts(raw: object) -> tuple[str, ...]:
+    """("ghcr.io", "localhost:5000") of "ghcr.io,localhost:5000", of several of these, or of a list in the file."""
+    from hub.modules.hosts import ANY, split
+
+    words = [raw] if isinstance(raw, str) else raw
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ValueError("a list of hosts is allowed")
+    hosts = [host.strip() for word in words for host in word.split(",")]
+    if "none" in hosts:
+        if hosts != ["none"]:
+            raise ValueError("none stands alone")
+        return ()
+    for host in hosts:
+        try:
+            host == ANY or split(host)
+        except ValueError:
+            raise ValueError("HOST, HOST:PORT, * for any, or none is allowed") from None
+    return tuple(hosts)
+
+
 def split_address(address: str, port: int) -> tuple[str, int]:
     """("::1", 1884) of "[::1]:1884"; the given port where the address has none. ValueError when it is no address."""
     host, colon, tail = address.rpartition(":")
@@ -112,10 +134,12 @@ def _default_id() -> str:
     return name.strip("-.")[:MAX_ID] or "edge"
 
 
-def _option(default: Any, read: Callable[[object], Any], help_: str, flag_only: bool = False) -> Any:
+def _option(
+    default: Any, read: Callable[[object], Any], help_: str, flag_only: bool = False, repeated: bool = False
+) -> Any:
     if callable(default):
-        return field(default_factory=default, metadata={"option": Option(read, help_, None, flag_only)})
-    return field(default=default, metadata={"option": Option(read, help_, default, flag_only)})
+        return field(default_factory=default, metadata={"option": Option(read, help_, None, flag_only, repeated)})
+    return field(default=default, metadata={"option": Option(read, help_, default, flag_only, repeated)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +155,12 @@ class HubConfig:
     beat_s: float = _option(10.0, _seconds(0.1, 3600), "seconds between the heartbeats of a device")
     lease_s: float = _option(30.0, _seconds(0.2, 86400), "seconds of silence until a device's tasks are given away")
     task_timeout_s: float = _option(300.0, _seconds(0.001, 31536000), "seconds a task may run unless it says otherwise")
+    image_host: tuple[str, ...] = _option(
+        ("docker.io", "ghcr.io", "quay.io"), _hosts, "host to fetch modules from by image_url; can be repeated",
+        repeated=True,
+    )  # fmt: skip
+    image_dir: str = _option("", _text, "folder that image_url may name files of; none by default")
+    registry_auth: str = _option("", _text, "file of logins for those hosts, in the form of Docker's config.json")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from hub.core.cron import zone
 from hub.core.model import Doc
 from hub.core.retries import BACKOFFS, CODES
 from hub.core.schedules import CATCHUPS, EVERY_LEAST_S, OVERLAPS
+from hub.modules import references
 from shared import host
 from shared.errors import BadRequest, TooLarge
 from shared.messages import MAX_DOWN
@@ -26,9 +27,6 @@ ON_DEVICE_LOST = ("retry", "fail", "wait", "interrupt")
 PRIORITIES = {"urgent": 90, "high": 80, "normal": 50, "low": 20}
 _PIN = re.compile(r"0|[1-9][0-9]{0,8}")
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-_IMAGE = re.compile(
-    r"(https?|file)://\S+|[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?"
-)
 
 
 def overrides(fields: dict[str, Any]) -> Doc:
@@ -194,11 +192,7 @@ def _checked(task: TaskIn) -> Doc:
     if task.timeout is not UNSET:
         spec["timeout"] = None if task.timeout is None else _timeout("timeout", task.timeout)
     if task.image_url:
-        if len(task.image_url) > 2048 or not _IMAGE.fullmatch(task.image_url):
-            raise BadRequest(
-                "image_url is an http(s) or file URL or a reference such as docker.io/myorg/extract:v1",
-                "bad_image_url",
-            )
+        references.parse(task.image_url)
         spec["image_url"] = task.image_url
     if task.metadata and len(msgspec.json.encode(task.metadata)) > MAX_METADATA:
         raise TooLarge("metadata is over 1 MiB")

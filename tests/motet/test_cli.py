@@ -208,14 +208,16 @@ def test_hub_and_edge_get_their_configuration(monkeypatch: pytest.MonkeyPatch) -
     app = type(sys)("edge.cpython.app")
     app.main = lambda *given, labels, board: called.append((*given[:5], labels, board)) or 7  # type: ignore[attr-defined]
     main = type(sys)("hub.main")
-    main.run = lambda **given: called.append(given) or 8  # type: ignore[attr-defined]
+    main.Settings = dict  # type: ignore[attr-defined]
+    main.run = lambda settings: called.append(settings) or 8  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "edge.cpython.app", app)
     monkeypatch.setitem(sys.modules, "hub.main", main)
     assert motet("edge", "--config", "/dev/null", "--id", "d1", "--broker", "[::1]:99", "--labels", "site=roof") == 7
     assert called.pop() == ("::1", 99, "d1", "motet-edge-d1", 4, {"site": "roof"}, None)
     assert motet("edge", "--config", "/dev/null", "--id", "d1", "--board", "simulated") == 7
     assert called.pop()[-1].functions == ["adc", "gpio_read", "gpio_write", "sensor"]
-    assert motet("hub", "--config", "/dev/null", "--port", "0", "--insecure", "--recover", "--no-insecure") == 8
+    hosts = ("--image-host", "ghcr.io", "--image-host", "localhost:5000,*")
+    assert motet("hub", "--config", "/dev/null", "--port", "0", "--insecure", "--recover", "--no-insecure", *hosts) == 8
     assert called.pop() == {
         "host": "127.0.0.1",
         "port": 0,
@@ -226,6 +228,9 @@ def test_hub_and_edge_get_their_configuration(monkeypatch: pytest.MonkeyPatch) -
         "beat_s": 10.0,
         "lease_s": 30.0,
         "task_timeout_s": 300.0,
+        "image_host": ("ghcr.io", "localhost:5000", "*"),
+        "image_dir": "",
+        "registry_auth": "",
     }
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import hub.modules.hosts
 from motet.config import EdgeConfig, HubConfig, options, resolve, split_address
 from shared.errors import BadRequest
 from shared.topics import valid_device
@@ -35,6 +36,9 @@ def test_defaults() -> None:
         beat_s=10.0,
         lease_s=30.0,
         task_timeout_s=300.0,
+        image_host=("docker.io", "ghcr.io", "quay.io"),
+        image_dir="",
+        registry_auth="",
     )
     edge = resolve(EdgeConfig, {"id": "d1"}, environ={})
     assert dataclasses.asdict(edge) == {
@@ -77,9 +81,30 @@ def test_another_file_replaces_the_one_in_this_folder(folder: Path) -> None:
 
 def test_the_environment_names() -> None:
     names = [name.upper() for name, option in options(HubConfig).items() if not option.flag_only]
-    assert " ".join(names) == "HOST PORT MQTT_PORT DATA INSECURE BEAT_S LEASE_S TASK_TIMEOUT_S"
+    assert (
+        " ".join(names)
+        == "HOST PORT MQTT_PORT DATA INSECURE BEAT_S LEASE_S TASK_TIMEOUT_S IMAGE_HOST IMAGE_DIR REGISTRY_AUTH"
+    )
     assert resolve(HubConfig, {}, environ={"MOTET_RECOVER": "1"}).recover is False
     assert resolve(HubConfig, {"recover": True}, environ={}).recover is True
+
+
+def test_hosts_of_images_are_a_list_in_every_form(folder: Path) -> None:
+    assert resolve(HubConfig, {"image_host": ["ghcr.io", "a.test, [::1]:5000"]}, environ={}).image_host == (
+        "ghcr.io",
+        "a.test",
+        "[::1]:5000",
+    )
+    assert resolve(HubConfig, {}, environ={"MOTET_IMAGE_HOST": "*,localhost:5000"}).image_host == (
+        "*",
+        "localhost:5000",
+    )
+    assert resolve(HubConfig, {}, environ={"MOTET_IMAGE_HOST": "none"}).image_host == ()
+    for text, hosts in (("[]", ()), ('["a.test"]', ("a.test",)), ('"a.test,b.test"', ("a.test", "b.test"))):
+        (folder / "motet.toml").write_text(f"[hub]\nimage_host = {text}\n")
+        assert resolve(HubConfig, {}, environ={}).image_host == hosts
+    # The default is that of the hub without this file.
+    assert HubConfig().image_host == hub.modules.hosts.DEFAULT
 
 
 @pytest.mark.parametrize(("raw", "value"), [("1", True), ("TRUE", True), ("yes", True), ("0", False), ("false", False)])
@@ -99,6 +124,10 @@ def test_switches(raw: str, value: bool) -> None:
         (HubConfig, {}, {"MOTET_BEAT_S": "nan"}, "MOTET_BEAT_S is 'nan': seconds from 0.1 to 3600 are allowed"),
         (HubConfig, {}, {"MOTET_INSECURE": "maybe"}, "MOTET_INSECURE is 'maybe': true or false is allowed"),
         (HubConfig, {"task_timeout_s": "0"}, {}, "--task-timeout-s is '0': seconds"),
+        (HubConfig, {"image_host": ["http://x"]}, {}, "--image-host is ['http://x']: HOST, HOST:PORT, * for any"),
+        (HubConfig, {"image_host": ["none", "x"]}, {}, "--image-host is ['none', 'x']: none stands alone"),
+        (HubConfig, {}, {"MOTET_IMAGE_HOST": ""}, "MOTET_IMAGE_HOST is '': HOST, HOST:PORT"),
+        (HubConfig, {}, {"MOTET_IMAGE_HOST": "*.test"}, "MOTET_IMAGE_HOST is '*.test': HOST, HOST:PORT"),
         (HubConfig, {"lease_s": "5"}, {}, "lease_s is 5 (--lease-s) and beat_s is 10 (default): a lease longer"),
         (EdgeConfig, {"slots": "0"}, {}, "--slots is '0': a whole number from 1 to 64 is allowed"),
         (EdgeConfig, {"id": "a/b"}, {}, "--id is 'a/b': 1 to 64 of A-Z a-z 0-9 . _ - are allowed"),
@@ -113,6 +142,7 @@ def test_wrong_values(kind: type, flags: dict[str, object], environ: dict[str, s
     ("text", "message"),
     [
         ("[hub]\nport = '7070x'\n", "motet.toml [hub] port is '7070x': a whole number"),
+        ("[hub]\nimage_host = 5\n", "motet.toml [hub] image_host is 5: a list of hosts is allowed"),
         ("[hub]\nport = true\n", "motet.toml [hub] port is True: a whole number"),
         ("[hub]\nbeat_s = 'often'\n", "motet.toml [hub] beat_s is 'often': seconds"),
         ("[hub]\nmqttport = 1\n", "motet.toml [hub]: there is no option 'mqttport', did you mean 'mqtt_port'?"),
