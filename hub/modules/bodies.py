@@ -295,7 +295,7 @@ class Checker(State):
         else:
             self.at += count
         types = self.label(self.number())
-        self.spend(len(labels))
+        self.spend(1 + len(labels))
         self.take(_PLAIN[self.op].params)
         for depth in labels:
             other = self.label(depth)

@@ -76,7 +76,10 @@ def shorter_signed(raw: bytes) -> bytes:
 
 def value_of(raw: bytes) -> int:
     """The unsigned number that LEB128 bytes are."""
-    return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(raw))
+    value = 0
+    for byte in reversed(raw):
+        value = value << 7 | byte & 0x7F
+    return value
 
 
 def signed_value(raw: bytes) -> int:

@@ -39,6 +39,7 @@ def _step(code: int) -> int:
 
 
 _STEPS = bytes(map(_step, range(256)))
+_KINDS = [INSTRUCTIONS[code].kind if code in INSTRUCTIONS else kinds.EXTENDED for code in range(256)]
 
 
 class Meter:
@@ -134,19 +135,16 @@ class Meter:
 
     def rare(self, op: int) -> None:
         """Gets over an instruction that is changed, or that carries something of its own."""
-        kind = INSTRUCTIONS[op].kind if op != PREFIX else kinds.EXTENDED
+        kind = _KINDS[op]
         if kind == kinds.CALL:
-            index, at = self.number(self.at)
-            self.replace(self.at, self.function(index), at)
+            index, behind = self.number(self.at)
+            self.replace(self.at, self.function(index), behind)
             self.calls = True
         elif kind == kinds.CALL_INDIRECT:
             self.at = self.shorten(self.shorten(self.at))
             self.calls = True
         elif kind == kinds.BRANCH_TABLE:
-            count, at = self.number(self.at)
-            self.replace(self.at, unsigned(count), at)
-            for _ in range(count + 1):
-                self.at = self.at + 1 if self.code[self.at] < 0x80 else self.shorten(self.at)
+            self.branch_table()
         elif kind in (kinds.CONST_F32, kinds.CONST_F64):
             self.at += 4 if kind == kinds.CONST_F32 else 8
         elif kind == kinds.SELECT_TYPED:
@@ -159,6 +157,16 @@ class Meter:
             if op == _GROW:
                 self.limit_growth()
             self.at += 1
+
+    def branch_table(self) -> None:
+        count, behind = self.number(self.at)
+        self.shorten(self.at)
+        self.at = behind
+        if max(self.code[behind : behind + count + 1]) < 0x80:
+            self.at += count + 1
+        else:
+            for _ in range(count + 1):
+                self.at = self.shorten(self.at)
 
     def prefixed(self) -> None:
         """What lies behind the prefix 0xFC; copying and filling charge for each 16 bytes."""
@@ -208,13 +216,16 @@ class Meter:
 
     def number(self, at: int) -> tuple[int, int]:
         """(the unsigned number at this place, the place behind it)."""
+        byte = self.code[at]
+        if byte < 0x80:
+            return byte, at + 1
         behind = self.behind(at)
         return value_of(self.code[at:behind]), behind
 
     def shorten(self, at: int) -> int:
         """Writes an unsigned number of several bytes; the place behind it."""
         behind = self.behind(at)
-        if not self.code[behind - 1]:
+        if behind - at > 1 and not self.code[behind - 1]:
             self.replace(at, shorter(self.code[at:behind]), behind)
         return behind
 

@@ -9,7 +9,7 @@ from hub.modules.walk import VALUE_TYPES, Type
 MAX_LOCALS = 50_000
 MAX_HEIGHT = 50_000
 # What may be spent on blocks, branches, calls and dead code: 8 MiB of what compilers write spend 1,000,000.
-MAX_WORK = 1_500_000
+MAX_WORK = 1_200_000
 
 # On the stack of types lie the types themselves, under the values of each block its floor (dead: behind a branch, any
 # value may be popped), and values of unknown type that dead code made.
