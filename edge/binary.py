@@ -49,32 +49,33 @@ def start_function(data: "bytes | bytearray") -> int:
 def imports(data: "bytes | bytearray") -> "list[tuple[str, str, str]]":
     """(module, name, signature) of every function a module imports, in its order; i(ii) is (i32, i32) -> i32."""
     at = _section(data, _IMPORTS)
-    found: list[tuple[str, str, str]] = []
-    if not at:
-        return found
-    types = _signatures(data)
-    count, at = _leb(data, at)
+    found: list[tuple[str, str, int]] = []
+    count = 0
+    if at:
+        count, at = _leb(data, at)
     for _ in range(count):
         module, at = _name(data, at)
         name, at = _name(data, at)
         kind = _byte(data, at)
         if kind:  # a table, memory or global: wasm3 speaks for itself
             at = _skip_import(data, kind, at + 1)
-            continue
-        index, at = _leb(data, at + 1)
-        if index >= len(types):
-            raise TaskFailure("the import %s.%s has a type that the module lacks" % (module, name), "bad_module")
-        found.append((module, name, types[index]))
-    return found
+        else:
+            index, at = _leb(data, at + 1)
+            found.append((module, name, index))
+    types = _signatures(data, max([index for _, _, index in found])) if found else []
+    return [(module, name, types[index]) for module, name, index in found]
 
 
-def _signatures(data: "bytes | bytearray") -> "list[str]":
+def _signatures(data: "bytes | bytearray", last: int) -> "list[str]":
+    """Of the types up to this one: imports have the first, and a large module has hundreds."""
     at = _section(data, _TYPES)
-    if not at:
-        return []
+    count = 0
+    if at:
+        count, at = _leb(data, at)
+    if last >= count:
+        raise TaskFailure("the module imports a function of type %d and has %d types" % (last, count), "bad_module")
     found = []
-    count, at = _leb(data, at)
-    for _ in range(count):
+    for _ in range(last + 1):
         parameters, at = _letters(data, at + 1)
         results, at = _letters(data, at)
         found.append("%s(%s)" % (results or "v", parameters))
@@ -132,10 +133,10 @@ def _leb(data: "bytes | bytearray", at: int) -> "tuple[int, int]":
     number = shift = 0
     while True:
         byte = _byte(data, at)
-        number |= (byte & 0x7F) << shift
         at += 1
         if byte < 0x80:
-            return number, at
+            return number | byte << shift, at
+        number |= (byte & 0x7F) << shift
         shift += 7
         if shift > 28:
             raise TaskFailure("the module has a number of more than five bytes", "bad_module")

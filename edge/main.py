@@ -146,7 +146,7 @@ class Edge:
         for action in actions:
             kind = action[0]
             if kind == "publish":
-                if action[1] == "log":
+                if action[1] == "log" and "attempt" not in action[2]:  # the device's own, not a task's
                     self._log(action[2]["text"])
                 self.link.post(*action[1:])
             elif kind == "report":

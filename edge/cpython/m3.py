@@ -82,9 +82,14 @@ _WRITABLE = 0x200
 
 
 class Library:
-    """wasm3, opened from the file of pywasm3's extension. `load` is an engine as edge.call describes it."""
+    """wasm3, opened from the file of pywasm3's extension. `load` is an engine as edge.call describes it.
 
-    def __init__(self, path: str) -> None:
+    native_bytes: of this thread's own stack. wasm3 was measured to use up to eight times its own of it, and Python
+    needs some as well, so a module gets a sixteenth at most.
+    """
+
+    def __init__(self, path: str, native_bytes: int = 1 << 23) -> None:
+        self._most_stack = native_bytes // 16
         library = ctypes.CDLL(path)
         for name, (result, *arguments) in _SIGNATURES.items():
             function = getattr(library, name)
@@ -98,7 +103,7 @@ class Library:
 
     def load(self, data: bytes | bytearray, stack_bytes: int) -> "Instance":
         """A module in a fresh runtime; nothing of it has run."""
-        return Instance(self, data, stack_bytes)
+        return Instance(self, data, min(stack_bytes, self._most_stack))
 
     def _called(self, runtime: int, context: int, stack: int, memory: int) -> int | None:
         link = self.links[_Context.from_address(context).number]

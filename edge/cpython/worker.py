@@ -37,7 +37,7 @@ def main() -> None:
     parent, library, address_space = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     _die_with(parent)
     _set_limits(address_space)
-    engine = Library(library)
+    engine = Library(library, _native_stack())
     # What exists now is shared with every worker as long as the collector does not touch it.
     gc.disable()
     gc.freeze()
@@ -61,6 +61,11 @@ def _set_limits(address_space: int) -> None:
         if hard != resource.RLIM_INFINITY:
             most = min(most, hard)
         resource.setrlimit(kind, (most, most))
+
+
+def _native_stack() -> int:
+    soft = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    return 1 << 30 if soft == resource.RLIM_INFINITY else soft
 
 
 def _serve_pool(pool: socket.socket, engine: Library) -> None:

@@ -97,5 +97,5 @@ def test_what_never_ends():
 
 def test_an_import_of_a_type_that_is_not_there():
     data = module(MAIN, imports=(("env", "a", "v()"),)).replace(b"\x01a\x00\x01", b"\x01a\x00\x07")
-    with pytest.raises(TaskFailure, match=r"env\.a"):
+    with pytest.raises(TaskFailure, match="of type 7"):
         binary.imports(data)

@@ -5,12 +5,17 @@ import contextlib
 import os
 import signal
 import sys
+from hashlib import sha256
 
 import pytest
+from wasmtime import wat2wasm
 
+from edge.caps import FEATURES
 from edge.failures import failure
 from edge.main import run
+from hub.modules.prepare import prepare
 from shared.errors import BadRequest
+from shared.host import FUNCTIONS
 from tests.edge import broker as b
 from tests.edge import wasms
 from tests.edge.broker import Hub
@@ -110,6 +115,59 @@ async def test_thirty_with_real_workers(tmp_path):
         beat = await hub.hear("beat", 2)
         assert (beat["seq"], beat["running"]) == (2, [])
         assert beat["boot"] == hub.all("hello")[0]["boot"]
+
+
+async def test_hello_says_what_modules_find_here(tmp_path):
+    class Board:
+        functions = ("adc",)
+
+    async with Hub() as hub:
+        async with running(hub, tmp_path, StandIn(), board=Board()):
+            caps = (await hub.hear("hello"))["caps"]
+            assert {"adc", "publish", "log"} <= set(caps["host"]) <= set(FUNCTIONS)
+            assert "sensor" not in caps["host"]
+            assert caps["features"] == list(FEATURES)
+        async with running(hub, tmp_path, StandIn()):
+            assert "adc" not in (await hub.hear("hello", 2))["caps"]["host"]
+
+
+async def test_hello_names_the_modules_that_are_here_the_last_used_first(tmp_path):
+    others = [wasms.one(wasms.const(number), (), (wasms.I32,)) for number in range(70)]
+    async with Hub() as hub:
+        runner = StandIn()
+        async with running(hub, tmp_path, runner):
+            assert (await hub.hear("hello"))["modules"] == []
+            for number, data in enumerate(others):
+                hub.start(f"t{number}", data)
+                await hub.hear("started", task=f"t{number}")
+                runner.end(f"t{number}", OK)
+            hub.start("again", others[30])
+            await hub.hear("started", task="again")
+            hub.drop()
+            modules = (await hub.hear("hello", 2))["modules"]
+        assert len(modules) == 64
+        assert modules[:2] == [sha256(data).hexdigest() for data in (others[30], others[69])]
+        async with running(hub, tmp_path, StandIn()):
+            assert set((await hub.hear("hello", 3))["modules"]) <= {sha256(data).hexdigest() for data in others}
+
+
+async def test_what_a_real_task_says(tmp_path):
+    data = prepare(bytes(wat2wasm("""(module
+      (import "edge" "log" (func $log (param i32 i32 i32))) (import "edge" "progress" (func $progress (param i32)))
+      (import "edge" "publish" (func $publish (param i32 i32 i32 i32) (result i32)))
+      (memory 1) (data (i32.const 0) "hello")
+      (func (export "main") (call $log (i32.const 2) (i32.const 0) (i32.const 5)) (call $progress (i32.const 500))
+        (drop (call $publish (i32.const 0) (i32.const 1) (i32.const 1) (i32.const 4)))))""")))  # fmt: skip
+    async with Hub() as hub, running(hub, tmp_path) as log:
+        await hub.hear("hello")
+        hub.start("t", data, allow=["publish:h"])
+        result = await hub.hear("result")
+        assert result["ok"]
+        assert result["fuel"] > 0
+        assert hub.all("log") == [{"task": "t", "attempt": 1, "level": "warning", "text": "hello"}]
+        assert hub.all("progress") == [{"task": "t", "attempt": 1, "permille": 500}]
+        assert hub.all("publish") == [{"task": "t", "attempt": 1, "topic": "h", "text": "ello"}]
+        assert "hello" not in log  # the terminal is the device's, the hub has the task's lines
 
 
 async def test_stop_kills_a_real_one(tmp_path):

@@ -13,6 +13,7 @@ from hub.modules.prepare import prepare
 from shared.errors import TaskFailure
 from tests.edge import wasms
 from tests.edge.test_pool import Runs, code, until
+from tests.effort import effort
 
 
 def prepared(wat):
@@ -253,6 +254,34 @@ async def test_a_worker_that_has_done_its_share_is_replaced_before_the_next_task
     await pool.close()
 
 
+async def test_memory_of_a_worker_stays_flat(tmp_path):
+    """10,000 runs of all kinds, whole or failed, without a replacement: at most 2 MB more."""
+    pool = Pool(runs=10**9)
+    await pool.open()
+    runs = Runs(pool, tmp_path)
+
+    async def some(count):
+        for _ in range(count // 5):
+            assert (await runs.run(EXAMPLE))["ok"]
+            assert (await runs.run(LOGGING))["ok"]
+            assert code(await runs.run(wasms.one(wasms.UNREACHABLE))) == "trap_unreachable"
+            assert code(await runs.run(EXAMPLE, [1])) == "bad_inputs"
+            assert code(await runs.run(LOOP, limits={"timeout_ms": 1})) == "timeout"
+
+    await some(100)
+    (worker,) = runs.workers()
+    before = resident(worker)
+    await some(effort(10_000))
+    assert runs.workers() == [worker]
+    assert resident(worker) - before < 2 * 1024 * 1024
+    await pool.close()
+
+
+def resident(pid):
+    with open(f"/proc/{pid}/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+
 PRINTING = """
 import asyncio, sys
 from edge.cpython.pool import Pool
@@ -261,7 +290,7 @@ async def main():
     pool = Pool()
     await pool.open()
     ended = asyncio.get_running_loop().create_future()
-    start = {"task": "t", "attempt": 1, "name": "main", "limits": {}}
+    start = {"task": "t", "attempt": 1, "name": "main", "limits": {"stack_bytes": 65536}}
     nothing = lambda *_: None
     pool.start(start, sys.argv[1], nothing, lambda *result: ended.set_result(result[2]), nothing)
     print((await ended)["error"]["code"])
@@ -271,10 +300,22 @@ asyncio.run(main())
 """
 
 
-async def test_nothing_of_wasm3_reaches_the_terminal(tmp_path):
-    (tmp_path / "trap").write_bytes(wasms.one(wasms.UNREACHABLE))
+async def printed(path, data, before=""):
+    """What an edge of its own prints about a task, after a command of a shell."""
+    path.write_bytes(data)
+    line = f'{before} exec "$0" -c "$1" "$2"'
     edge = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PRINTING, str(tmp_path / "trap"), stdout=-1, stderr=asyncio.subprocess.PIPE
+        "sh", "-c", line, sys.executable, PRINTING, str(path), stdout=-1, stderr=asyncio.subprocess.PIPE
     )
-    out, err = await edge.communicate()
-    assert (out, err) == (b"trap_unreachable\n", b"")
+    return await edge.communicate()
+
+
+async def test_nothing_of_wasm3_reaches_the_terminal(tmp_path):
+    assert await printed(tmp_path / "trap", wasms.one(wasms.UNREACHABLE)) == (b"trap_unreachable\n", b"")
+
+
+@pytest.mark.parametrize("native_kib", [256, 512])
+async def test_recursion_traps_on_a_small_native_stack(tmp_path, native_kib):
+    data = prepared('(module (func $f (export "main") (call $f)))')
+    out, err = await printed(tmp_path / "deep", data, f"ulimit -s {native_kib};")
+    assert (out, err) == (b"trap_stack\n", b"")
