@@ -50,7 +50,7 @@ class Device:
         """A future of the result."""
         accepted = accept(module(name))
         document = {"name": name, **task}
-        call = call_of(document, Module({"id": "m", **accepted.info.to_doc()}), Policy())
+        call = call_of(document, Module({"id": "m", "prepared": "p", **accepted.info.to_doc()}), Policy())
         path = self.folder / name
         path.write_bytes(accepted.prepared)
         ended = asyncio.get_running_loop().create_future()
