@@ -39,6 +39,7 @@ class Assembly:
         self.runtime.on_send = self.bridge.send
         self.runtime.on_changed = self.feed.publish
         self.runtime.on_discard = self.library.discard
+        self.runtime.on_fetch = self.library.fetch
         self.app = build(self.runtime, self.library, self.feed, str(uuid4()), names)
 
     async def start(self) -> None:

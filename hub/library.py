@@ -5,15 +5,15 @@ import contextlib
 import logging
 from collections import Counter
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
-from hub.core.commands import AddModule, Sweep
+from hub.core.commands import AddModule, Fetched, Sweep
 from hub.core.model import MODULES, Doc, Put
 from hub.modules.accept import Accepted, accept
 from hub.runtime import Runtime
 from hub.store.blobs import Blobs
 from hub.store.journal import Journal
-from shared.errors import MotetError
+from shared.errors import BadRequest, Damaged, MotetError, NotFound
 
 log = logging.getLogger("motet.hub")
 
@@ -24,6 +24,13 @@ ACCEPTING = 2
 # How long a module stays without a task, and how often one that does is looked for.
 GRACE_S = 3600.0
 SWEEP_S = 600.0
+
+
+class Images(Protocol):
+    """Where modules come from that tasks name by a url."""
+
+    async def fetch(self, url: str) -> bytes:
+        """The module behind a task's image_url; a MotetError says why there is none."""
 
 
 class Library:
@@ -37,11 +44,14 @@ class Library:
         self._runtime = runtime
         self._blobs = runtime.blobs
         self._modules = runtime.engine.world.modules
+        # What fetches the modules that tasks name by a url.
+        self.images: Images | None = None
         self._grace_s = grace_s
         self._accepting = asyncio.Semaphore(ACCEPTING)
         # Blobs that an upload is about to need, and those that are being deleted.
         self._wanted: Counter[str] = Counter()
         self._going: dict[str, asyncio.Task[None]] = {}
+        self._fetching: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -55,7 +65,9 @@ class Library:
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
-        await asyncio.gather(*self._going.values(), return_exceptions=True)
+        for fetching in self._fetching:
+            fetching.cancel()
+        await asyncio.gather(*self._going.values(), *self._fetching, return_exceptions=True)
 
     async def take(self, data: bytes) -> str:
         """Checks, prepares and stores a module; its sha256. BadRequest (`bad_module`) or TooLarge say why not."""
@@ -91,6 +103,32 @@ class Library:
             for blob in forms:
                 if not self._wanted[blob]:
                     del self._wanted[blob]
+
+    def fetch(self, url: str) -> None:
+        """Gets the module behind a url, and tells the engine what came of it."""
+        if not self._closed:
+            task = asyncio.create_task(self._fetch(url))
+            self._fetching.add(task)
+            task.add_done_callback(self._fetching.discard)
+
+    async def _fetch(self, url: str) -> None:
+        try:
+            if self.images is None:
+                raise BadRequest("this hub does not fetch modules by image_url: upload the module")
+            fetched = Fetched(url, await self.take(await self.images.fetch(url)))
+        except MotetError as error:
+            fetched = Fetched(url, None, error.message)
+        except Exception:
+            log.exception("%s could not be fetched", url)
+            fetched = Fetched(url, None, "the hub made a mistake while it fetched the module: its log says more")
+        with contextlib.suppress(MotetError):  # a hub that is read-only asks again at its next start
+            await self._runtime.do(fetched)
+
+    def kept(self, sha: str) -> bytes | None:
+        """The bytes of a module, by the hash of its upload; None when they are not here. Blocks."""
+        with contextlib.suppress(NotFound, Damaged):
+            return self._blobs.get(sha) if sha in self._modules else None
+        return None
 
     def read(self, blob: str, offset: int, count: int) -> tuple[bytes, int]:
         """So many bytes of a module's form from there, and its whole size; NotFound when there is none."""

@@ -20,6 +20,7 @@ from hub.assembly import Assembly
 from hub.core.model import Policy
 from hub.link.embedded import EmbeddedLink
 from hub.modules import hosts
+from hub.modules.images import Images, Sources
 from shared.errors import MotetError
 
 log = logging.getLogger("motet.hub")
@@ -60,6 +61,8 @@ class Hub:
         names = guard.LOOPBACK | {settings.host} if is_loopback(settings.host) else None
         self.link = EmbeddedLink(settings.host, settings.mqtt_port)
         self.parts = Assembly(Path(settings.data), self.link, policy, recover=settings.recover, names=names)
+        sources = Sources(settings.image_host, settings.image_dir, settings.registry_auth)
+        self.images = self.parts.library.images = Images(sources, self.parts.library.kept)
         self.url = ""
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -96,6 +99,7 @@ class Hub:
             self._server.should_exit = True
             await self._serving
         await self.link.stop()
+        await self.images.close()
         await self.parts.stop()
 
 

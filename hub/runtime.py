@@ -45,9 +45,11 @@ class Runtime:
         self.clock = clock or _system_clock
         self.failure: StoreFailed | None = None
         self.epoch = 0
-        # Set by who carries them out: messages to devices, blobs that go, and news of changed documents.
+        # Set by who carries them out: messages to devices, news of changed documents, blobs that go, and urls of
+        # modules to be fetched, each of which is answered by a Fetched.
         self.on_send: Callable[[Send], None] = lambda send: None
         self.on_discard: Callable[[str], None] = lambda blob: None
+        self.on_fetch: Callable[[str], None] = lambda url: None
         self.on_changed: Callable[[Put], None] = lambda put: None
         self._turns: list[_Turn] = []
         self._work = asyncio.Event()
@@ -155,6 +157,8 @@ class Runtime:
             self._guarded(self.on_changed, put)
         for blob in turn.outcome.discards:
             self._guarded(self.on_discard, blob)
+        for url in turn.outcome.fetches:
+            self._guarded(self.on_fetch, url)
 
     def _guarded(self, effect: Callable[[Any], None], what: Any) -> None:
         """An effect that breaks must not keep the turns behind it from their answers."""

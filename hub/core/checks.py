@@ -3,6 +3,7 @@
 from collections import Counter
 
 from hub.core.engine import Engine
+from hub.core.images import unresolved
 from hub.core.model import Group, Task
 from hub.core.world import unsettled
 from shared import states
@@ -21,9 +22,26 @@ def violations(engine: Engine) -> list[str]:
             if task.state not in states.ACTIVE or task.doc["proplet_id"] != proplet.id:
                 found.append(f"proplet {proplet.id} holds task {id}, which is {states.NAMES[task.state]}")
     found.extend(_module_violations(engine))
-    queued = sum(1 for task in world.tasks.values() if task.ticket and not task.held and not task.is_fan)
+    found.extend(_image_violations(engine))
+    placed = [task for task in world.tasks.values() if task.ticket and not task.held and not task.is_fan]
+    queued = sum(task.id not in world.images.waiting for task in placed)
     if queued != world.placer.length:
         found.append(f"the queue counts {world.placer.length} tasks and holds {queued}")
+    return found
+
+
+def _image_violations(engine: Engine) -> list[str]:
+    images = engine.world.images
+    found = [
+        f"task {task.id} waits for a module and is none that does"
+        for task in images.waiting.values()
+        if not task.ticket or task.held or task.doc.get("module") or task.doc["image_url"] not in images.fetching
+    ]
+    found += [
+        f"task {task.id} is not known by the url of its module"
+        for task in engine.world.tasks.values()
+        if (url := unresolved(task)) is not None and task not in images.of(url)
+    ]
     return found
 
 

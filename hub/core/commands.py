@@ -65,6 +65,15 @@ class AttachModule:
 
 
 @dataclass(slots=True)
+class Fetched:
+    """What came of an Outcome's fetch: the sha256 of a module that has been added, or a sentence why there is none."""
+
+    url: str
+    module: str | None
+    error: str | None = None
+
+
+@dataclass(slots=True)
 class Sweep:
     """Lets modules go that no task has referred to for so many seconds."""
 
@@ -204,6 +213,7 @@ Command = (
     | UpdateTask
     | AddModule
     | AttachModule
+    | Fetched
     | Sweep
     | Start
     | Retry

@@ -32,6 +32,7 @@ class Engine:
             commands.UpdateTask: submit.update_task,
             commands.AddModule: modules.add_module,
             commands.AttachModule: modules.attach_module,
+            commands.Fetched: modules.fetched,
             commands.Sweep: modules.sweep,
             commands.Delete: submit.delete,
             commands.Start: _start,
@@ -102,6 +103,8 @@ class Engine:
             return f"failed {task.doc.get('failures')} times and is tried again at its retry_at"
         if task.held and task.group is not None:
             return f"{task.group.doc['max_parallel']} tasks of its {task.group.table[:-1]} run already"
+        if task.id in self.world.images.waiting:
+            return f"its module is being fetched from {task.doc['image_url']}"
         return why_waiting(list(self.world.proplets.values()), task) if task.ticket else _waits_for(task)
 
 

@@ -239,7 +239,7 @@ def _enqueue(world: World, task: Task) -> None:
         if not task.doc.get("cache") or not reuse.cached(world, task):
             world.enqueue(task)
     elif task.doc.get("image_url"):
-        fail(world, task, "bad_module", "this hub does not fetch modules by image_url yet: upload the module")
+        world.enqueue(task)
     else:
         fail(world, task, "bad_module", f"the task has no module: {NO_MODULE.format(id=task.id)}")
 

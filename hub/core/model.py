@@ -368,9 +368,10 @@ class Send:
 @dataclass(slots=True)
 class Outcome:
     """What a command led to: the answer, what the store must keep, and when it does, what is to be done: messages to
-    devices, and blobs that are to go."""
+    devices, blobs that are to go, and urls of modules to be fetched."""
 
     reply: Any = None
     puts: list[Put] = field(default_factory=list)
     sends: list[Send] = field(default_factory=list)
     discards: list[str] = field(default_factory=list)
+    fetches: list[str] = field(default_factory=list)

@@ -2,7 +2,7 @@
 
 from hub.core import flow
 from hub.core.abi import Module
-from hub.core.commands import AddModule, AttachModule, Sweep
+from hub.core.commands import AddModule, AttachModule, Fetched, Sweep
 from hub.core.model import JOBS, MODULES, Task
 from hub.core.world import World
 from shared import states
@@ -33,8 +33,38 @@ def attach_module(world: World, command: AttachModule) -> Task:
     if task.state in states.ACTIVE:
         raise Conflict(f"task {task.id} runs: upload its module before it starts or after it has ended", "task_runs")
     check_known(world, command.module)
-    world.set_module(task, command.module)
+    _give(world, task, command.module)
     return task
+
+
+def _give(world: World, task: Task, id: str) -> None:
+    """One that is queued is looked at anew: whether it can run at all, and who may take it."""
+    if not task.ticket:
+        return world.set_module(task, id)
+    world.dequeue(task)
+    world.set_module(task, id)
+    flow.queue(world, task)
+
+
+def fetched(world: World, command: Fetched) -> None:
+    """The module behind a url is here, or cannot be had.
+
+    All tasks with this url get it, also those that nobody has started yet: one fetch, and one version of the module.
+    """
+    images = world.images
+    images.fetching.discard(command.url)
+    tasks = images.of(command.url)
+    if command.module is not None and command.module in world.modules:
+        for task in tasks:
+            _give(world, task, command.module)
+        return
+    message = command.error or "the module was deleted as soon as it was here: start the task again"
+    for task in [one for one in tasks if one.id in images.waiting]:
+        # One that failed before it may have ended its whole group.
+        if task.id in images.waiting:
+            world.dequeue(task)
+            flow.fail(world, task, "bad_module", message)
+            flow.settle(world, task)
 
 
 def check_known(world: World, id: str | None) -> None:

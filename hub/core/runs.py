@@ -176,7 +176,10 @@ def _definition(task: Task, mode: str, command: Duplicate, ids: dict[str, str]) 
     if mode == ARCHIVE:
         doc |= {key: task.doc[key] for key in _SHOWN if key in task.doc} | {"archived": True}
     elif mode == COPY:
-        doc |= _overrides(task, command)
+        overrides = _overrides(task, command)
+        if "image_url" in overrides:
+            doc.pop("module", None)
+        doc |= overrides
     if mode == LINK and command.user_id is not None:
         doc["user_id"] = command.user_id
     doc["id"] = ids[task.id]

@@ -154,7 +154,7 @@ def _fire(world: World, task: Task, slot: float) -> None:
     """One slot: what its overlap rule makes of it while the firing before still runs."""
     running = _running(world, task)
     overlap = task.doc.get("overlap", "skip")
-    if not task.doc.get("module"):
+    if not _has_module(task.doc):
         _miss(world, task, slot)
     elif running is None or overlap == "allow":
         _launch(world, task, slot)
@@ -168,6 +168,11 @@ def _fire(world: World, task: Task, slot: float) -> None:
         _launch(world, task, slot)
     else:
         _miss(world, task, slot)
+
+
+def _has_module(doc: Doc) -> bool:
+    """Or will have one: a slot without is missed."""
+    return bool(doc.get("module") or doc.get("image_url"))
 
 
 def _miss(world: World, task: Task, slot: float) -> None:
@@ -277,7 +282,7 @@ def _catch_up(world: World, task: Task, first: float) -> None:
     most = {"none": 0, "latest": 1, "all": CATCHUP_MOST}[doc.get("catchup", "none")]
     fired = 0
     for slot in _latest(doc, first, until, most):
-        if _allowed(task.doc, slot) is not None and doc.get("module"):
+        if _allowed(task.doc, slot) is not None and _has_module(doc):
             _launch(world, task, slot)
             fired += 1
     missed = _count(doc, first, until) - fired

@@ -113,7 +113,8 @@ def update_task(world: World, command: UpdateTask) -> Task:
             raise _scheduled_member()
         schedules.check({**task.doc, **fields}, world.now.wall)
     world.redefine(task, fields)
-    if module is not None:
+    if module is not None or "image_url" in fields:
+        # Another url means another module, and the same one again a fresh look at it.
         world.set_module(task, module)
     if "cost" in fields:
         rank(task.group.tasks.values() if task.group is not None else world.tasks.values())

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from hub.core.abi import Module, call_of
+from hub.core.images import Images
 from hub.core.model import (
     ANYONE,
     ATTEMPTS,
@@ -47,6 +48,7 @@ class World:
         self.jobs: dict[str, Group] = {}
         self.proplets: dict[str, Proplet] = {}
         self.modules = Shelf()
+        self.images = Images()
         # Results that may be used again, and requests that may come again, oldest first.
         self.cache: dict[str, Doc] = {}
         self.requests: dict[str, Doc] = {}
@@ -157,7 +159,7 @@ class World:
         if task.held:
             task.held, task.ticket = False, 0
         elif task.ticket:
-            if self.fans.pop(task.id, None) is None:
+            if self.fans.pop(task.id, None) is None and not self.images.leave(task):
                 self.placer.remove(task)
             task.ticket = 0
             self._unplace(task)
@@ -192,13 +194,17 @@ class World:
             return ANYONE  # its dispatch says the same, and fails it
 
     def _place(self, task: Task) -> None:
-        task.need = self._need_of(task)
-        if task.is_fan:
+        if not task.doc.get("module"):
             self.placer.issue(task)
-            self.fans[task.id] = task
-            self.fans_due = True
+            self.images.wait(task)
         else:
-            self.placer.push(task)
+            task.need = self._need_of(task)
+            if task.is_fan:
+                self.placer.issue(task)
+                self.fans[task.id] = task
+                self.fans_due = True
+            else:
+                self.placer.push(task)
         if task.tally is not None:
             task.tally.placed += 1
 
@@ -232,7 +238,7 @@ class World:
                 self.write(group, {"state": group.state})
         self._touched.clear()
         puts = [Put(table, id, doc, changed) for (table, id), (doc, changed) in self._puts.items()]
-        outcome = Outcome(reply, puts, self._sends, self._discards)
+        outcome = Outcome(reply, puts, self._sends, self._discards, self.images.take())
         self._puts, self._sends, self._discards = {}, [], []
         return outcome
 
@@ -253,6 +259,7 @@ class World:
     def add_task(self, task: Task, group: Group | None) -> None:
         self.tasks[task.id] = task
         self.modules.refer(task.doc.get("module"))
+        self.images.track(task)
         task.group = group
         task.read_definition()
         if group is not None:
@@ -268,23 +275,17 @@ class World:
             task.tally.counts[task.state] -= 1
         self.write(task, {**changes, "updated_at": self.now.wall})
         task.read_definition()
+        self.images.track(task)
         if task.tally is not None:
             task.tally.counts[task.state] += 1
             self._touched[task.tally.id] = task.tally
 
-    def set_module(self, task: Task, id: str) -> None:
-        """Gives the task a module; while it is queued, others may take it than before."""
+    def set_module(self, task: Task, id: str | None) -> None:
+        """Gives a task that is not queued a module, or takes it away."""
         self.modules.refer(id)
         self.modules.release(task.doc.get("module"), self.now.mono)
         self.write(task, {"module": id, "updated_at": self.now.wall})
-        if not task.ticket or task.held:
-            return
-        task.need = self._need_of(task)
-        if task.is_fan:
-            self.fans_due = True
-        else:
-            self.placer.remove(task)
-            self.placer.push(task)
+        self.images.track(task)
 
     def share(self, task: Task, source: Task) -> None:
         """Makes the task a link: its results are the source's."""
@@ -302,6 +303,7 @@ class World:
         self.drop_parts(task)
         del self.tasks[task.id]
         self.modules.release(task.doc.get("module"), self.now.mono)
+        self.images.drop(task)
         for parent in task.gates():
             parent.children.pop(task.id, None)
         if task.source is not None:

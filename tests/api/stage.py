@@ -10,6 +10,7 @@ import httpx2
 
 from hub.assembly import Assembly
 from hub.core.model import Policy
+from hub.library import Images
 from hub.link.port import Handler, Link
 from shared import PROTOCOL, messages
 
@@ -54,9 +55,10 @@ class MemoryLink(Link):
 class Stage:
     """A hub in process, and a client that speaks HTTP to it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, images: Images | None = None) -> None:
         self.link = MemoryLink()
         self.parts = Assembly(directory, self.link, Policy())
+        self.parts.library.images = images
         self.runtime, self.bridge, self.feed = self.parts.runtime, self.parts.bridge, self.parts.feed
         transport = httpx2.ASGITransport(app=self.parts.app, raise_app_exceptions=False)
         self.http = httpx2.AsyncClient(transport=transport, base_url="http://hub")

@@ -110,14 +110,6 @@ async def test_start_of_what_runs_or_waits_or_has_no_module_is_a_conflict(stage)
     assert codes == ["no_module", "unmet_dependencies", "already_running"]
 
 
-async def test_an_image_url_is_accepted_and_a_start_says_honestly_that_it_cannot_be_fetched_yet(stage):
-    answer = await stage.call("POST", "/tasks", {"id": "t", "name": "x", "image_url": "docker.io/myorg/extract:v1"})
-    assert answer.json()["image_url"] == "docker.io/myorg/extract:v1"
-    await stage.call("POST", "/tasks/t/start")
-    task = await stage.ended("t")
-    assert (task["state"], task["error_info"]["code"]) == (4, "bad_module")
-
-
 async def test_what_a_module_may_use_is_kept_printed_and_changed(stage):
     given = {"stdin": "line\n", "allow": ["adc:3", "publish:room/"], "limits": {"memory_pages": 17}}
     task = (await stage.call("POST", "/tasks", {"id": "t", "name": "main", **given})).json()

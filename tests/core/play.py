@@ -26,6 +26,7 @@ class Play:
         self.tables: dict[str, dict[str, Doc]] = {}
         self.sent: list[Send] = []
         self.discarded: list[str] = []
+        self.fetches: list[str] = []
         self.module(MODULE)
 
     def do(self, command: Any) -> Any:
@@ -44,6 +45,7 @@ class Play:
                 docs[put.id] = {**docs[put.id], **{key: put.doc[key] for key in put.changed}}
         self.sent += outcome.sends
         self.discarded += outcome.discards
+        self.fetches += outcome.fetches
         found = violations(self.engine)
         assert found == []
 
