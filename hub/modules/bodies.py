@@ -227,6 +227,7 @@ class Checker(State):
         first = self.code[self.at]
         if first != kinds.EMPTY_BLOCK:
             self.module.to_lower.add(self.index)
+            self.spend(1)
         kind = _BLOCK_TYPES.get(first)
         if kind is not None:
             self.at += 1

@@ -31,6 +31,12 @@ _NUMBERS = {
 _BYTES = {kinds.CONST_F32: 4, kinds.CONST_F64: 8}
 _BRANCHES = (kinds.BRANCH, kinds.BRANCH_IF, kinds.BRANCH_TABLE)
 _LEAVING = (kinds.BRANCH, kinds.BRANCH_TABLE, kinds.RETURN, kinds.UNREACHABLE)
+# opcode: how many numbers follow, for what stays as it is
+_STAYING = {
+    code: _NUMBERS.get(one.kind, 0)
+    for code, one in INSTRUCTIONS.items()
+    if code >> 8 == 0 and one.kind not in (*_BRANCHES, *_LEAVING, *_BYTES, kinds.BLOCK, kinds.ELSE, kinds.END)
+}
 
 
 class _Places(NamedTuple):
@@ -56,7 +62,7 @@ def lower(types: list[Type], params: bytes, body: Reader, spend: Callable[[int],
     writer = _Lowering(types, params, body, spend)
     writer.run()
     groups = [*writer.groups, *(b"\x01" + bytes((kind,)) for kind in writer.added)]
-    written = vector(groups) + b"".join(writer.out)
+    written = vector(groups) + writer.out
     return Reader(written, 0, len(written), body.what, Budget())
 
 
@@ -75,16 +81,23 @@ class _Lowering:
         self.code = body.data[body.at : body.end]
         # Where the next instruction lies, and what is not written yet.
         self.at = self.kept = 0
-        self.out: list[bytes] = []
+        self.out = bytearray()
         self.added = bytearray()
         self.known: dict[tuple[int, int, int], bytes] = {}
+        self.places_of: dict[tuple[int, bytes], _Places] = {}
         self.blocks = [_Block(0, Type(b"", b""), _NOWHERE)]
 
     def run(self) -> None:
-        code = self.code
+        code, at = self.code, 0
         while self.blocks:
-            at = self.at
             op = code[at]
+            if op in _STAYING:
+                for _ in range(_STAYING[op]):
+                    at += 1
+                    while code[at] > 0x7F:
+                        at += 1
+                at += 1
+                continue
             self.at = at + 1
             if op == _END:
                 self.end(reached=True)
@@ -98,6 +111,7 @@ class _Lowering:
                     self.branch(at, kind)
                 if kind in _LEAVING:
                     self.skip()
+            at = self.at
 
     # Places in the code.
 
@@ -122,7 +136,7 @@ class _Lowering:
 
     def replace(self, at: int, new: bytes) -> None:
         """This stands instead of what was read from there on."""
-        self.out += (self.code[self.kept : at], new)
+        self.out += self.code[self.kept : at] + new
         self.kept = self.at
         self.spend(len(new))
 
@@ -141,7 +155,7 @@ class _Lowering:
 
     def skip(self) -> None:
         """Leaves out what is never reached, up to the end of the block or its else."""
-        self.out.append(self.code[self.kept : self.at])
+        self.out += self.code[self.kept : self.at]
         depth = 0
         while True:
             self.kept = self.at
@@ -161,8 +175,14 @@ class _Lowering:
 
     def places(self, depth: int, types: bytes) -> _Places:
         """For the values of a block so deep."""
-        places = [self.local(depth, place, kind) for place, kind in enumerate(types)]
-        return _Places(b"".join(_SET + one for one in reversed(places)), b"".join(_GET + one for one in places))
+        if not types:
+            return _NOWHERE
+        found = self.places_of.get((depth, types))
+        if found is None:
+            places = [self.local(depth, place, kind) for place, kind in enumerate(types)]
+            found = _Places(b"".join(_SET + one for one in reversed(places)), b"".join(_GET + one for one in places))
+            self.places_of[depth, types] = found
+        return found
 
     def local(self, depth: int, place: int, kind: int) -> bytes:
         key = depth, place, kind

@@ -7,17 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from wasmtime import Config, Engine, Func, FuncType, Instance, Module, Store, ValType, wat2wasm
 
 from edge.cpython.m3 import Library
 from edge.cpython.pool import wasm3_file
+from hub.modules.accept import accept
 from hub.modules.header import HEADER
 from hub.modules.info import Limits
 from hub.modules.prepare import prepare
 from hub.modules.validate import validate
 from shared.errors import BadRequest, TooLarge
 from shared.host import FUEL
+from tests.differential.generate import generate
 from tests.edge.wasms import function, leb, module, name, one, section
+from tests.effort import effort
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -115,6 +120,19 @@ def test_what_metering_makes_larger_than_any_module_is_refused() -> None:
     exports = "".join(f'(export "{number}")' for number in range(9000))
     with pytest.raises(TooLarge, match="metered"):
         prepare(wat(f"(module (func {exports} (param {'i32 ' * 1000})))"))
+
+
+@settings(max_examples=effort(1_000), deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_what_is_valid_stays_valid(engine: Engine, seed: int) -> None:
+    data = generate(seed).data
+    accepted = accept(data)
+    assert accepted.info.size_bytes == len(data)
+    for form in (data, accepted.prepared):
+        Module.validate(engine, form)
+        validate(form)
+    with pytest.raises(BadRequest, match=r"imports edge\.tick"):
+        accept(accepted.prepared)
 
 
 # What it does: the same as the original, and the fuel it takes.

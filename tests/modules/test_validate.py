@@ -214,10 +214,10 @@ def long(code: bytes, before: bytes = b"", after: bytes = b"", params: int = 0, 
     ids=["operators", "dead", "loops", "parameters", "tables", "calls", "results"],
 )
 def test_a_module_made_to_hurt_is_refused_in_time(data: bytes, words: str) -> None:
-    """1 s on a quiet machine; the bound holds on a busy one."""
+    """About 1 s on a quiet machine; a step whose cost grows with the square of something would take minutes."""
     started = time.process_time()
     assert words in refusal(data)
-    assert time.process_time() - started < 4
+    assert time.process_time() - started < 15
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +244,7 @@ def valid(engine: Engine, data: bytes) -> bool:
     return True
 
 
-@settings(max_examples=effort(10_000), deadline=None)
+@settings(max_examples=effort(5_000), deadline=None)
 @given(
     st.sampled_from([data for data in EXAMPLES.values() if len(data) < 1500]),
     st.lists(
