@@ -7,6 +7,7 @@ from itertools import combinations_with_replacement
 from typing import Any
 
 from hub.core import conditions
+from hub.modules import accept, bodies, header, prepare, reader, stack, validate
 from shared import host, messages, states
 from shared.errors import FAILURES
 from tests.e2e.world import ROOT
@@ -68,11 +69,29 @@ def host_functions() -> str:
     return "\n".join(rows)
 
 
+def module_limits() -> str:
+    rows = [
+        ("bytes, as uploaded and as prepared", header.MAX_MODULE),
+        ("instructions", bodies.MAX_INSTRUCTIONS),
+        ("blocks, branches, calls and other instructions that are no plain operators", stack.MAX_WORK),
+        ("types, functions, exports, table elements and other items, together", reader.MAX_ITEMS),
+        ("functions", accept.MAX_FUNCTIONS),
+        ("imports; exports", accept.MAX_IMPORTS),
+        ("parameters and results of a function, together", validate.MAX_SIGNATURE),
+        ("locals of a function, with its parameters", stack.MAX_LOCALS),
+        ("blocks in each other", bodies.MAX_NESTING),
+        ("pages of memory (of 64 KiB) at the start, and ever", prepare.MAX_PAGES),
+        ("elements of the table that segments fill", accept.MAX_TABLE),
+    ]
+    return "\n".join(["| of a module | at most |", "|---|---|", *(f"| {what} | {most:,} |" for what, most in rows)])
+
+
 # marker: (page, what stands between <!-- marker --> and <!-- /marker -->)
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "truth table": ("workflows.md", truth_table),
     "codes": ("failure.md", codes),
     "host functions": ("abis.md", host_functions),
+    "module limits": ("modules.md", module_limits),
     "up": ("protocol.md", lambda: fields(messages.UP)),
     "down": ("protocol.md", lambda: fields(messages.DOWN)),
 }
