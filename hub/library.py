@@ -119,7 +119,7 @@ class Library:
         except MotetError as error:
             fetched = Fetched(url, None, error.message)
         except Exception:
-            log.exception("%s could not be fetched", url)
+            log.exception("a module could not be fetched")
             fetched = Fetched(url, None, "the hub made a mistake while it fetched the module: its log says more")
         with contextlib.suppress(MotetError):  # a hub that is read-only asks again at its next start
             await self._runtime.do(fetched)

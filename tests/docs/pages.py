@@ -4,8 +4,10 @@ A fenced block is what its first line says:
 
     bash         run by bash, to its end; it has to succeed. Port 7070 stands for that of the page's hub, `motet run`
                  finds that hub, and examples/ is there. The JSON behind -d may name only fields that the hub knows.
-    bash start   a command that stays (`motet hub`, `motet edge`). An edge joins the page's hub and stays to the end of
-                 the page; without such a block the hub has the edges edge-1 and edge-2. A hub is ended again.
+    bash start   a command that stays. A `motet edge` joins the page's hub and stays to the end of the page; without
+                 such a block the hub has the edges edge-1 and edge-2. A `motet hub` with options becomes the page's
+                 hub, one without is ended again. `python3 -m http.server 8000 --directory DIR` serves files: port
+                 8000 stands for its port.
     sh           not run: it installs or builds something. Only the commands of NOT_RUN may stand there.
     python       run in one namespace a page
     toml         read as a motet.toml, so that a wrong option or value is seen
@@ -19,6 +21,7 @@ A block that only asks (a `curl` without -X, -d, -F) is repeated until it answer
 """
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -26,9 +29,11 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 from dataclasses import dataclass
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +45,8 @@ from tests.e2e.world import ROOT, Process, World
 
 _FOLDERS = (ROOT / "examples", ROOT / "firmware")
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *(folder / "README.md" for folder in _FOLDERS)])
-NOT_RUN = ("pip", "CFLAGS=", "./scripts/", ".venv/bin/", "wat2wasm", "clang", "rustc", "git", "cd", "python3")
+NOT_RUN = ("pip", "CFLAGS=", "./scripts/", ".venv/bin/", "wat2wasm", "clang", "rustc", "git", "cd", "python3",
+           "oras", "docker")  # fmt: skip
 PATIENCE_S = 10
 _USUAL = ":7070 (MQTT on 127.0.0.1:1883, data in motet-data)"
 _BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -92,6 +98,7 @@ class Page:
         self.names: dict[str, Any] = {"__name__": "page"}
         self.started: list[Process] = []
         self._world: World | None = None
+        self._files: ThreadingHTTPServer | None = None
         (folder / "examples").symlink_to(ROOT / "examples")
         # `motet` is the one under test.
         command = folder / "bin" / "motet"
@@ -112,13 +119,18 @@ class Page:
             process.stop()
         if self._world is not None:
             self._world.close()
+        if self._files is not None:
+            self._files.shutdown()
+            self._files.server_close()
 
     @property
     def world(self) -> World:
-        if self._world is None:
-            self._world = World(self.folder)
-            if not any(block.text.startswith("motet edge") for block in self.blocks if block.words == "start"):
-                self._world.start_edges("edge-1", "edge-2")
+        return self._world or self._open()
+
+    def _open(self, *options: str) -> World:
+        self._world = World(self.folder, *options)
+        if not any(block.text.startswith("motet edge") for block in self.blocks if block.words == "start"):
+            self._world.start_edges("edge-1", "edge-2")
         return self._world
 
     def bash(self, block: Block) -> None:
@@ -146,20 +158,33 @@ class Page:
         return differing(wanted, documents(done.stdout)[-len(wanted) :])
 
     def start(self, block: Block) -> None:
-        """A hub of its own that is ended again, or an edge of the page's hub that stays."""
-        command, *arguments = shlex.split(block.text)[1:]
+        """A hub, an edge of the page's hub, or a server of files."""
+        words = shlex.split(self.here(block.text))
+        if words[:3] == ["python3", "-m", "http.server"]:
+            return self._serve(*words[3:])
+        command, *arguments = words[1:]
         assert command in ("hub", "edge"), block.where
-        there = {"MOTET_PORT": "0", "MOTET_MQTT_PORT": "0"}
-        if command == "edge":
-            there = {"MOTET_BROKER": f"{self.world.mqtt_host}:{self.world.mqtt_port}"}
-        process = Process(command, *arguments, "--data", str(self.folder / f"own-{len(self.started)}"), **there)
-        self.started.append(process)
+        if command == "hub" and arguments:
+            assert self._world is None, f"{block.where}: the page has its hub already"
+            process = self._open(*arguments).hub
+        else:
+            there = {"MOTET_PORT": "0", "MOTET_MQTT_PORT": "0"}
+            if command == "edge":
+                there = {"MOTET_BROKER": f"{self.world.mqtt_host}:{self.world.mqtt_port}"}
+            process = Process(command, *arguments, "--data", str(self.folder / f"own-{len(self.started)}"), **there)
+            self.started.append(process)
         said = process.line("motet hub is ready.*\n|edge .* connected.*\n").group()
-        if command == "hub":
+        if command == "hub" and not arguments:
             process.stop()
         # The addresses and the folder are those that a reader gets.
         said = re.sub(r":\d+ \(MQTT on 127.0.0.1:\d+, data in .*\)", _USUAL, said)
         assert block.answer is None or not differing_text(block.answer.text, said), f"{block.where}: {said}"
+
+    def _serve(self, port: str, option: str, directory: str) -> None:
+        assert (port, option) == ("8000", "--directory")
+        handler = functools.partial(SimpleHTTPRequestHandler, directory=self.folder / directory)
+        self._files = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=self._files.serve_forever, daemon=True).start()
 
     def python(self, block: Block) -> None:
         with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.chdir(self.folder):
@@ -183,7 +208,9 @@ class Page:
             definitions.definition(msgspec.convert(task, bodies.TaskIn))
 
     def here(self, text: str) -> str:
-        """The text with the addresses of the page's own hub."""
+        """The text with the addresses of the page's own hub, and of its server of files."""
+        if self._files is not None:
+            text = text.replace("localhost:8000", f"localhost:{self._files.server_port}")
         if "7070" not in text and "motet run" not in text:
             return text
         text = re.sub(r"(localhost|127\.0\.0\.1):7070", self.world.url.removeprefix("http://"), text)

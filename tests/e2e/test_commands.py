@@ -50,6 +50,14 @@ def test_off_loopback_the_hub_refuses_to_listen_without_insecure(tmp_path):
     assert hub.stop(NOTHING) == 1
 
 
+def test_a_folder_and_a_file_of_logins_for_images_must_be_there_at_the_start(tmp_path):
+    for option in ("--image-dir", "--registry-auth"):
+        hub = Process("hub", "--port", "0", "--mqtt-port", "0", "--data", str(tmp_path / "hub"), option, "/no/such")
+        assert hub.stop(NOTHING) == 1, hub.text
+        assert f"{option[2:].replace('-', '_')}: /no/such" in hub.text
+        assert "Traceback" not in hub.text
+
+
 def test_a_port_that_is_taken_and_a_folder_in_use_are_said_in_a_sentence(world, tmp_path):
     for options in (["--port", world.port], ["--mqtt-port", world.mqtt_port], ["--data", str(world.folder / "hub")]):
         defaults = {"--port": "0", "--mqtt-port": "0", "--data": str(tmp_path / "other")}
