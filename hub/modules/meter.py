@@ -4,11 +4,8 @@ Each function charges at its entry, each loop at its head, the number of instruc
 loop: never less than what runs until the next charge. Copying and filling memory charge by the length as well.
 """
 
-from typing import NoReturn
-
 from hub.modules import instructions as kinds
 from hub.modules.encode import shorter, shorter_signed, signed, unsigned, value_of, vector
-from hub.modules.header import MAX_MODULE
 from hub.modules.instructions import INSTRUCTIONS, PREFIX
 from hub.modules.reader import Reader
 from shared.errors import TooLarge
@@ -43,9 +40,10 @@ _KINDS = [INSTRUCTIONS[code].kind if code in INSTRUCTIONS else kinds.EXTENDED fo
 
 
 class Meter:
-    """Rewrites the bodies of one module. tick: index of the imported function; fuel: index of the global."""
+    """Rewrites the bodies of one module. tick: index of the imported function; fuel: index of the global; room: how
+    many bytes may be added, TooLarge beyond."""
 
-    def __init__(self, tick: int, fuel: int) -> None:
+    def __init__(self, tick: int, fuel: int, room: int) -> None:
         self.tick = tick
         get, put = b"\x23" + unsigned(fuel), b"\x24" + unsigned(fuel)
         self.get = get
@@ -55,8 +53,8 @@ class Meter:
         self.at = self.kept = 0
         self.pieces: list[bytes | bytearray] = []
         self.out = bytearray()
-        # What may be added, and what a charge adds at least: the code of loops becomes eight times as large.
-        self.room = MAX_MODULE
+        self.room = room
+        # What a charge adds.
         self.least = len(self.charge(0))
         self.scratch = b""
         self.needs_scratch = self.calls = False
@@ -206,7 +204,7 @@ class Meter:
     def spend(self, size: int) -> None:
         self.room -= size
         if self.room < 0:
-            too_large()
+            raise TooLarge("the module grows too much when it is prepared: give its functions fewer values and names")
 
     def behind(self, at: int) -> int:
         """The place behind a number."""
@@ -235,7 +233,3 @@ class Meter:
         if self.code[behind - 1] in (0, 0x7F):
             self.replace(at, shorter_signed(self.code[at:behind]), behind)
         return behind
-
-
-def too_large() -> NoReturn:
-    raise TooLarge(f"metered, the module takes over {MAX_MODULE} bytes (8 MiB): make it smaller")

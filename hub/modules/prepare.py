@@ -7,14 +7,17 @@ from hub.modules.encode import five_bytes, limits, section, shorter, shorter_sig
 from hub.modules.header import HEADER, MAX_MODULE
 from hub.modules.info import Limits
 from hub.modules.lower import lower
-from hub.modules.meter import Meter, too_large
+from hub.modules.meter import Meter
 from hub.modules.reader import refuse
 from hub.modules.validate import MAX_SIGNATURE, check
 from hub.modules.walk import FUNCTION, GLOBAL, KINDS, MEMORY, TABLE, Span, Type, Walk, walk
+from shared.errors import TooLarge
 from shared.host import FUEL, MODULE, TICK
 
 # 256 MiB
 MAX_PAGES = 4096
+# How far a module may grow: the code of loops becomes eight times as large. So a small module is small work.
+_GROWTH, _LEAST_ROOM = 16, 64 << 10
 # wasm3 0.5.0 finds a function by the first three names it is exported under.
 MAX_NAMES = 3
 
@@ -36,7 +39,8 @@ def write(module: Walk) -> bytes:
     Custom sections and the data count are gone, every number has its shortest form. `edge.tick` () -> i32 is the last
     import, `__fuel` an exported i32 global that begins with 0: where time can be spent it is lowered, and below zero
     what tick answers is added. The memory's maximum is at most 4096 pages and always written in five bytes, so that a
-    device can lower it in place. BadRequest `bad_module` for a memory that begins with more, TooLarge over 8 MiB.
+    device can lower it in place. BadRequest `bad_module` for a memory that begins with more, TooLarge over 8 MiB,
+    and for what adds over 16 bytes for each of its own and 64 KiB.
     """
     writer = _Writer(module)
     out = bytearray(HEADER)
@@ -55,7 +59,7 @@ def write(module: Walk) -> bytes:
     for number, items in ((9, writer.elements()), (10, writer.bodies()), (11, writer.data())):
         out += _section(number, items)
     if len(out) > MAX_MODULE:
-        too_large()
+        raise TooLarge(f"prepared for devices, the module takes {len(out)} bytes, over {MAX_MODULE} (8 MiB): split it")
     return bytes(out)
 
 
@@ -64,7 +68,8 @@ class _Writer:
 
     def __init__(self, module: Walk) -> None:
         self.module = module
-        self.meter = Meter(module.imported_functions, len(module.globals))
+        room = min(MAX_MODULE, _LEAST_ROOM + _GROWTH * len(module.data))
+        self.meter = Meter(module.imported_functions, len(module.globals), room)
         # Behind the own functions: one that calls what has too many names. {name: (index, what it calls)}
         self.wrappers: dict[str, tuple[int, int]] = {}
         names: Counter[int] = Counter()

@@ -115,11 +115,24 @@ def test_a_memory_that_begins_too_large_is_refused() -> None:
         prepare(wat("(module (memory 4097))"))
 
 
-def test_what_metering_makes_larger_than_any_module_is_refused() -> None:
-    """A function of 1,000 parameters under 9,000 names: each needs a function of its own in wasm3."""
-    exports = "".join(f'(export "{number}")' for number in range(9000))
-    with pytest.raises(TooLarge, match="metered"):
-        prepare(wat(f"(module (func {exports} (param {'i32 ' * 1000})))"))
+NAMES = " ".join(f'(export "{number}")' for number in range(900))
+VALUES = "(local.get 0) " * 300
+BLOCKS = "(block (type $t)) " * 900
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # Each name but three needs a function of its own in wasm3.
+        f"(func {NAMES} (param {'i32 ' * 1000}))",
+        # What a block takes and gives goes through locals.
+        f"(type $t (func (param {'i32 ' * 300}) (result {'i32 ' * 300}))) (func (type $t) {VALUES} {BLOCKS})",
+    ],
+    ids=["names", "values"],
+)
+def test_a_small_module_that_grows_without_measure_is_refused(text: str) -> None:
+    with pytest.raises(TooLarge, match="grows too much when it is prepared"):
+        prepare(wat(f"(module {text})"))
 
 
 @settings(max_examples=effort(1_000), deadline=None)
