@@ -14,7 +14,7 @@ from tests.e2e.world import module
 LEASE_S = 2.0
 QUICK = ("--beat-s", "0.5", "--lease-s", str(LEASE_S))
 # Takes some seconds here.
-LONG = 1_500_000_000
+LONG = 700_000_000
 
 
 def seconds(text: str) -> float:

@@ -52,7 +52,7 @@ def test_on_device_lost_lost_after_and_idempotent(quick):
 
 def test_what_must_not_run_twice_waits_for_a_device_that_still_has_it(quick):
     quick.start_edges("a", "b")
-    task(quick, "t", inputs=(500_000_000,), timeout=120, idempotent=False, proplet_id="a")
+    task(quick, "t", inputs=(250_000_000,), timeout=120, idempotent=False, proplet_id="a")
     quick.client.start_task("t")
     quick.wait_state("t", 2)
     # Only the edge is frozen: its worker goes on, and the lease of 1 s ends.
@@ -62,7 +62,7 @@ def test_what_must_not_run_twice_waits_for_a_device_that_still_has_it(quick):
     assert (frozen["state_name"], frozen["proplet_id"]) == ("Running", "a")
     quick.edges["a"].child.send_signal(signal.SIGCONT)
     ended = quick.client.wait_task("t", 60)
-    assert ended["results"] == "500000000\n"
+    assert ended["results"] == "250000000\n"
     assert [(one["proplet_id"], one["outcome"]) for one in ended["attempts"]] == [("a", "completed")]
 
 

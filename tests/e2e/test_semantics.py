@@ -133,7 +133,7 @@ def test_workflow_timeout(world, name):
 
 
 def test_priority_and_cost_order_what_waits(world, name):
-    busy = [spin(f"{name}busy{at}", 250_000_000, proplet_id="a") for at in range(4)]
+    busy = [spin(f"{name}busy{at}", 120_000_000, proplet_id="a") for at in range(4)]
     for task in busy:
         world.client.create_task(**task)
         world.client.start_task(task["id"])
@@ -141,7 +141,7 @@ def test_priority_and_cost_order_what_waits(world, name):
     for task in waiting:
         world.client.create_task(**task)
         world.client.start_task(task["id"])
-    ended = [world.client.wait_task(task["id"], 30) for task in waiting]
+    ended = [world.client.wait_task(task["id"], 60) for task in waiting]
     low, urgent, normal = (task["attempts"][0]["dispatched_at"] for task in ended)
     assert urgent <= normal <= low
     assert ended[1]["priority"] == 90
@@ -242,7 +242,7 @@ def test_cache_idempotency_and_dedup(world, name):
 
 
 def test_stop_with_finish_lets_the_running_end(world, name):
-    tasks = [spin(name + "a", 500_000_000), add(name + "b", depends_on=[name + "a"])]
+    tasks = [spin(name + "a", 250_000_000), add(name + "b", depends_on=[name + "a"])]
     made = world.client.create_workflow(tasks)
     world.client.start_workflow(made["workflow_id"])
     world.wait_state(name + "a", 2)
