@@ -8,7 +8,7 @@ from hub.modules.inspect import describe
 from hub.modules.prepare import write
 from hub.modules.reader import refuse
 from hub.modules.validate import check
-from hub.modules.walk import Data, Elements, Walk, walk
+from hub.modules.walk import FUNCTION, Data, Elements, Walk, walk
 from shared.host import FUEL, FUNCTIONS, MODULE, TICK
 
 # wasm3's own limits, less what the prepared form may add.
@@ -17,6 +17,8 @@ MAX_FUNCTIONS = 90_000
 MAX_IMPORTS = MAX_EXPORTS = 9_990
 MAX_TABLE = 100_000
 MAX_NAME = 10_000
+# What the description of a module may list: 70 kB of upload would say the same 1,000 parameters 9,990 times.
+MAX_VALUES = 50_000
 
 _PAGE = 65_536
 _WORDS = {"i": "i32", "I": "i64", "f": "f32", "F": "f64", "v": ""}
@@ -93,6 +95,10 @@ def _check_counts(module: Walk) -> None:
     ):
         if len(there) > most:
             refuse(f"the module has {len(there)} {what}, {most} is the most that wasm3 takes")
+    outside = [index for _, kind, index in module.exports if kind == FUNCTION] + [*range(module.imported_functions)]
+    values = sum(len(part) for index in outside for part in module.type_of(index))
+    if values > MAX_VALUES:
+        refuse(f"the functions imported and exported take and give {values} values, {MAX_VALUES} is the most")
 
 
 def _check_segments(module: Walk) -> None:

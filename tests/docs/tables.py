@@ -78,6 +78,7 @@ def module_limits() -> str:
         ("functions", accept.MAX_FUNCTIONS),
         ("imports; exports", accept.MAX_IMPORTS),
         ("parameters and results of a function, together", validate.MAX_SIGNATURE),
+        ("parameters and results of all functions imported and exported", accept.MAX_VALUES),
         ("locals of a function, with its parameters", stack.MAX_LOCALS),
         ("blocks in each other", bodies.MAX_NESTING),
         ("pages of memory (of 64 KiB) at the start, and ever", prepare.MAX_PAGES),

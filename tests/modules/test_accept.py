@@ -44,6 +44,12 @@ def test_refused_with_a_sentence(wat: str, words: str) -> None:
     assert words in refusal(wat)
 
 
+def test_a_description_beyond_measure_is_refused() -> None:
+    imports = '(import "env" "f" (func (type 0)))' * 51
+    words = "the functions imported and exported take and give 51000 values, 50000 is the most"
+    assert words in refusal(f"(module (type (func (param {'i32 ' * 1000}))) {imports})")
+
+
 def test_foreign_imports_wait_for_a_device_that_has_them() -> None:
     wat = '(module (import "env" "foo" (func)) (import "edge" "millis" (func (result i32))))'
     assert [one.name for one in accept(bytes(wat2wasm(wat))).info.imports] == ["foo", "millis"]
