@@ -34,10 +34,11 @@ from os import urandom
 
 from edge import values
 from edge.limits import OUTPUT, limit
-from shared.errors import TaskFailure
+from shared import const
+from shared.faults import TaskFailure
 from shared.host import FUNCTIONS, MAX_PUBLISH, MAX_TOPIC, MODULE, valid_topic
 
-TYPE_CHECKING = False
+TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -195,7 +196,7 @@ class Edge(Call):
         return Call.arguments(self, function) if function.arg_types else []
 
 
-_PIECE = 4096
+_PIECE = const(4096)
 
 
 class Output:

@@ -15,25 +15,24 @@ Every method returns a list of actions, to be done in their order:
 Times are milliseconds that only grow.
 """
 
-from edge.events import Events
 from edge.failures import failure
-from edge.fetch import Fetches
+from shared import const
 from shared.messages import MAX_RUNNING
 
-TYPE_CHECKING = False
+TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from typing import Any
 
-BEAT_MS = 10_000
-SEEN = 64
-WAITING_PER_SLOT = 4
-LOGS = 10  # in one beat
+_BEAT_MS = const(10_000)
+_SEEN = const(64)
+_WAITING_PER_SLOT = const(4)
+_LOGS = const(10)  # in one beat
 
 # The phases of accepted work
-_FETCHING = 1
-_READY = 2
-_HANDED = 3  # to the runner
-_BEGUN = 4
+_FETCHING = const(1)
+_READY = const(2)
+_HANDED = const(3)  # to the runner
+_BEGUN = const(4)
 
 
 class _Work:
@@ -60,10 +59,10 @@ class Agent:
         self._capacity = capacity
         self._outbox = list(outbox)
         self._late: list[tuple[str, int]] = []  # of these, the ones that were there at the last beat
-        self._seen = list(seen)[-SEEN:]
+        self._seen = list(seen)[-_SEEN:]
         self._work: list[_Work] = []  # in the order they were accepted
-        self._fetches = Fetches()
-        self._events = Events()
+        self._fetches: Any = None  # as the events, from the first work on: a board that is idle has neither in memory
+        self._events: Any = None
         self._connected = False
         self._welcomed = False
         self._epoch = -1
@@ -71,7 +70,7 @@ class Agent:
         self._seq = 0
         self._logs = 0
         self._actions: list[tuple[Any, ...]] = []
-        self.beat_ms = BEAT_MS
+        self.beat_ms = _BEAT_MS
 
     # What the rest of the edge asks
 
@@ -101,11 +100,15 @@ class Agent:
         elif kind == "start":
             self._on_start(fields)
         elif kind == "chunk":
-            self._on_chunk(fields)
+            if self._work and self._fetches.expects(fields["module"], fields["offset"]):
+                self._act("chunk", fields)
         elif kind == "stop":
             self._on_stop(fields)
         elif kind == "ack":
-            self._on_ack((fields["task"], fields["attempt"]))
+            key = (fields["task"], fields["attempt"])
+            if key in self._outbox:
+                self._outbox.remove(key)
+                self._act("drop", *key)
         return self._take()
 
     def tick(self, now_ms: int) -> "list[tuple[Any, ...]]":
@@ -115,7 +118,7 @@ class Agent:
                 self._beat(now_ms)
             else:
                 self._hello(now_ms)
-        if self._welcomed:
+        if self._welcomed and self._work:
             for module in self._fetches.due(now_ms):
                 self._ask(module, now_ms)
             self._say(self._events.due(now_ms))
@@ -125,7 +128,8 @@ class Agent:
 
     def module_ready(self, module: str) -> "list[tuple[Any, ...]]":
         """It is here, whole and checked."""
-        self._fetches.drop(module)
+        if self._work:
+            self._fetches.drop(module)
         for work in self._work:
             if work.phase == _FETCHING and work.start["module"] == module:
                 work.phase = _READY
@@ -134,8 +138,9 @@ class Agent:
 
     def module_part(self, module: str, size: int, now_ms: int) -> "list[tuple[Any, ...]]":
         """size bytes of it are here (0: none)."""
-        self._fetches.arrived(module, size)
-        self._ask(module, now_ms)
+        if self._work:
+            self._fetches.arrived(module, size)
+            self._ask(module, now_ms)
         return self._take()
 
     def module_damaged(self, module: str, now_ms: int) -> "list[tuple[Any, ...]]":
@@ -200,8 +205,9 @@ class Agent:
         for work in self._work:
             if work.phase == _BEGUN:
                 self._tell_started(work)
-        for module in self._fetches.names():
-            self._ask(module, now_ms)
+        if self._work:
+            for module in self._fetches.names():
+                self._ask(module, now_ms)
         for key in self._outbox:
             self._act("report", *key)
 
@@ -213,11 +219,19 @@ class Agent:
                 self._tell_started(known)
         elif work.key in self._outbox:
             self._act("report", *work.key)
-        elif work.key in self._seen or len(self._work) >= min(MAX_RUNNING, self._slots * (1 + WAITING_PER_SLOT)):
+        elif work.key in self._seen or len(self._work) >= min(MAX_RUNNING, self._slots * (1 + _WAITING_PER_SLOT)):
             pass  # it ran here once; or there is no room, and the hub will send it again
         elif self._full():
-            self._log("the outbox is full: %d results wait for the hub" % len(self._outbox), fields["task"])
+            self._logs += 1
+            if self._logs <= _LOGS:
+                text = "the outbox is full: %d results wait for the hub" % len(self._outbox)
+                self._act("publish", "log", {"task": fields["task"], "level": "warning", "text": text}, 0)
         else:
+            if self._fetches is None:
+                from edge.events import Events
+                from edge.fetch import Fetches
+
+                self._fetches, self._events = Fetches(), Events()
             self._work.append(work)
             self._remember(work.key)
             self._act("look", fields["module"])
@@ -237,15 +251,6 @@ class Agent:
             # The start was lost or is still on its way: it will not run any more.
             self._remember(key)
             self._report(key, failure("cancelled", "stopped before it arrived"))
-
-    def _on_chunk(self, fields: "dict[str, Any]") -> None:
-        if self._fetches.expects(fields["module"], fields["offset"]):
-            self._act("chunk", fields)
-
-    def _on_ack(self, key: "tuple[str, int]") -> None:
-        if key in self._outbox:
-            self._outbox.remove(key)
-            self._act("drop", *key)
 
     # Parts
 
@@ -274,7 +279,7 @@ class Agent:
         for work in list(self._work):
             if work.phase == _FETCHING and work.start["module"] == module:
                 self._end(work, failure(code, message))
-        self._fetches.drop(module)
+                self._fetches.drop(module)
 
     def _end(self, work: "_Work", result: "dict[str, Any]") -> None:
         self._work.remove(work)
@@ -292,7 +297,7 @@ class Agent:
 
     def _remember(self, key: "tuple[str, int]") -> None:
         self._seen.append(key)
-        self._seen = self._seen[-SEEN:]
+        self._seen = self._seen[-_SEEN:]
         self._act("remember", [list(pair) for pair in self._seen])
 
     def _ask(self, module: str, now_ms: int) -> None:
@@ -329,11 +334,6 @@ class Agent:
             fields = dict(said)
             fields["task"], fields["attempt"] = key
             self._act("publish", kind, fields, 1 if kind == "publish" else 0)
-
-    def _log(self, text: str, task: str) -> None:
-        self._logs += 1
-        if self._logs <= LOGS:
-            self._act("publish", "log", {"task": task, "level": "warning", "text": text}, 0)
 
     def _act(self, *action: "Any") -> None:
         self._actions.append(action)

@@ -3,11 +3,15 @@
 The hub has validated what it sends; here a module is only walked, and one that ends in the middle is bad_module.
 """
 
-from shared.errors import TaskFailure
+from shared import const
+from shared.faults import TaskFailure
 
-_TYPES, _IMPORTS, _MEMORY, _START = 1, 2, 5, 8
+_TYPES = const(1)
+_IMPORTS = const(2)
+_MEMORY = const(5)
+_START = const(8)
 _LETTERS = {0x7F: "i", 0x7E: "I", 0x7D: "f", 0x7C: "F"}
-_HAS_MAXIMUM = 1
+_HAS_MAXIMUM = const(1)
 
 
 def memory_pages(data: "bytes | bytearray") -> int:

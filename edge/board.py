@@ -4,10 +4,10 @@ import gc
 import os
 import sys
 
-from edge.caps import caps_of
 from edge.wasm import InProcessRunner
+from shared import const
 
-TYPE_CHECKING = False
+TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from typing import Any
 
@@ -47,6 +47,8 @@ def flash_free(folder: str) -> int:
 
 
 def caps(board: "Any") -> "dict[str, Any]":
+    from edge.caps import caps_of  # not before there is a connection
+
     return caps_of(ABIS, board)
 
 

@@ -16,13 +16,14 @@ What a linked function raises comes out of start() and of a function's call unch
 from edge import abi as abis
 from edge import binary, limits
 from edge.clock import precise_ms
-from edge.failures import failed
 from edge.host import Host
 from edge.limits import limit
-from shared.errors import TaskFailure
+from edge.traps import failed
+from shared import const
+from shared.faults import TaskFailure
 from shared.host import FUNCTIONS, MODULE, TICK
 
-TYPE_CHECKING = False
+TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any

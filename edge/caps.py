@@ -1,8 +1,9 @@
 """What a device offers to modules, as its `hello` says it and the hub places tasks by it."""
 
+from shared import const
 from shared.host import FUNCTIONS
 
-TYPE_CHECKING = False
+TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from typing import Any
 

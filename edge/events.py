@@ -3,14 +3,16 @@
 A worker holds its task to them, so that a flood ends there; the agent holds the device to them.
 """
 
-TYPE_CHECKING = False
+from shared import const
+
+TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from typing import Any
 
 # a second, at once
 LOGS = (10, 20)
 PUBLISHES = (20, 50)
-PROGRESS_MS = 1000
+_PROGRESS_MS = const(1000)
 
 
 class Rate:
@@ -45,7 +47,7 @@ class Events:
         """Whether it may be said now. If not, progress waits (the newest of a key) and the others are counted."""
         if kind == "progress":
             if now_ms >= self._progress.setdefault(key, [now_ms, None])[0]:
-                self._progress[key] = [now_ms + PROGRESS_MS, None]
+                self._progress[key] = [now_ms + _PROGRESS_MS, None]
                 return True
         elif self._rates[kind].take(now_ms):
             return True
@@ -66,7 +68,7 @@ class Events:
         for key, entry in self._progress.items():
             if entry[1] is not None and now_ms >= entry[0]:
                 found.append((key, "progress", entry[1]))
-                entry[0], entry[1] = now_ms + PROGRESS_MS, None
+                entry[0], entry[1] = now_ms + _PROGRESS_MS, None
         if self._loser is not None and self._rates["log"].take(now_ms):
             found.append(self._about_lost())
         return found

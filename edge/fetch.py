@@ -1,8 +1,10 @@
 """Modules that are on their way to this device: what to ask for, when to ask again, when to give up. Pure."""
 
-ASK_AGAIN_MS = 5_000
+from shared import const
+
+_ASK_AGAIN_MS = const(5_000)
 # Asking in vain for a minute is enough: the hub has lost the module.
-MAX_ASKS = 12
+_MAX_ASKS = const(12)
 
 
 class _Fetch:
@@ -24,7 +26,7 @@ class Fetches:
 
     def due(self, now_ms: int) -> "list[str]":
         """The modules whose chunk should have come by now."""
-        return [module for module in self._all if now_ms - self._all[module].asked_ms >= ASK_AGAIN_MS]
+        return [module for module in self._all if now_ms - self._all[module].asked_ms >= _ASK_AGAIN_MS]
 
     def expects(self, module: str, offset: int) -> bool:
         """Whether a chunk is the next one of a module that is wanted."""
@@ -53,7 +55,7 @@ class Fetches:
         fetch = self._all[module]
         fetch.asked_ms = now_ms
         fetch.asks += 1
-        return fetch.offset if fetch.asks <= MAX_ASKS else -1
+        return fetch.offset if fetch.asks <= _MAX_ASKS else -1
 
     def drop(self, module: str) -> None:
         self._all.pop(module, None)

@@ -92,6 +92,11 @@ def names(folder: str) -> "list[str]":
     return found
 
 
+def by_age(folder: str) -> "list[str]":
+    """The same, the oldest first."""
+    return sorted(names(folder), key=lambda name: os.stat(folder + "/" + name)[8])
+
+
 def make_folder(path: str) -> None:
     """Make the folder and those above it."""
     built = ""

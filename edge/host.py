@@ -13,21 +13,22 @@ A host speaks to the world through the runner's port:
 from edge.clock import precise_ms
 from edge.events import Events
 from edge.limits import limit
-from shared.errors import TaskFailure
+from shared import const
+from shared.faults import TaskFailure
 from shared.host import is_allowed
 
-TYPE_CHECKING = False
+TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from typing import Any
 
 _LEVELS = ("debug", "info", "warning", "error")
-_MAX_LOG = 1000
+_MAX_LOG = const(1000)
 # Fuel is given so that a tick comes about every 0.3 ms: a tick costs a worker some 3 us, a deadline wants precision.
 _SOON_MS = 0.2
 _LATE_MS = 0.5
-_FIRST_FUEL = 20_000
-_LEAST_FUEL = 1_000
-_MOST_FUEL = 1 << 24
+_FIRST_FUEL = const(20_000)
+_LEAST_FUEL = const(1_000)
+_MOST_FUEL = const(1 << 24)
 
 
 class Host:

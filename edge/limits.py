@@ -1,8 +1,9 @@
 """The limits of a task: what it gets when it asks for nothing, and the most a device grants."""
 
-from shared.errors import TaskFailure
+from shared import const
+from shared.faults import TaskFailure
 
-TYPE_CHECKING = False
+TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from typing import Any
 

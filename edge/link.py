@@ -4,16 +4,16 @@ import asyncio
 
 from edge.mqtt import Client
 from edge.packets import MqttError
-from shared import topics
+from shared import const, topics
 from shared.backoff import delay
-from shared.errors import MotetError
+from shared.faults import MotetError
 
-TYPE_CHECKING = False
+TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-KEEPALIVE_S = 30
+_KEEPALIVE_S = const(30)
 
 
 class Link:
@@ -79,7 +79,7 @@ class Link:
             password=password,
             ssl=ssl,
             will=(topics.up(self._device, "gone"), b"{}"),
-            keepalive_s=KEEPALIVE_S,
+            keepalive_s=_KEEPALIVE_S,
         )
 
     async def _session(self, client: Client) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from binascii import a2b_base64, hexlify
+from binascii import hexlify
 
 try:
     from edge.cpython import host as platform
@@ -14,13 +14,11 @@ from edge import files
 from edge.agent import Agent
 from edge.clock import now_ms
 from edge.link import Link
-from edge.modules import Modules
-from edge.outbox import Outbox, encode
-from shared import PROTOCOL, VERSION, topics
-from shared.errors import BadRequest, Damaged, MotetError, TooLarge
-from shared.messages import MAX_RESULT, make_up, read_down
+from shared import PROTOCOL, VERSION, const, topics
+from shared.faults import BadRequest, MotetError
+from shared.messages import make_up, read_down
 
-TYPE_CHECKING = False
+TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -51,7 +49,7 @@ async def run(
         raise BadRequest("a device's id is 1 to 64 of A-Za-z0-9._-, not %r" % device)
     if not 1 <= slots <= 64:
         raise BadRequest("slots must be 1 to 64, not %r" % slots)
-    edge = Edge(device, data, slots, labels or {}, log, runner or platform.make_runner(board), platform.caps(board))
+    edge = Edge(device, data, slots, labels or {}, log, runner or platform.make_runner(board), board)
     await edge.runner.open()
     ticking = asyncio.create_task(edge.tick())
     try:
@@ -72,21 +70,23 @@ class Edge:
         labels: "dict[str, str]",
         log: "Callable[[str], None]",
         runner: "Any",
-        caps: "dict[str, Any]",
+        board: "Any",
     ) -> None:
         self._data = data
+        self._board = board
         self._log = log
         self.runner = runner
-        self._outbox = Outbox(data + "/outbox")
-        self._modules = Modules(data + "/modules", platform.MODULE_BYTES)
-        self._agent = Agent(slots, platform.OUTBOX, self._outbox.keys(), _load_seen(data + "/seen"))
+        self._tasks: Any = None  # edge.tasks.Tasks: a board that has nothing to do has none of it in memory
+        files.make_folder(data + "/modules")
+        files.make_folder(data + "/outbox")
+        outbox = self._work().outbox.keys() if files.names(data + "/outbox") else []
+        self.agent = Agent(slots, platform.OUTBOX, outbox, _load_seen(data + "/seen"))
         self._boot = hexlify(os.urandom(8)).decode()
         self._booted_ms = now_ms()
         self._facts = {
             "proto": PROTOCOL,
             "agent": VERSION,
             "runtime": platform.runtime(),
-            "caps": caps,
             "slots": slots,
             "labels": labels,
             "max_message": platform.MAX_MESSAGE,
@@ -98,123 +98,69 @@ class Edge:
     # What the link asks and tells
 
     def online(self) -> None:
-        self._do(self._agent.connected(now_ms()))
+        self.do(self.agent.connected(now_ms()))
 
     def offline(self) -> None:
-        self._agent.disconnected()
+        self.agent.disconnected()
 
     def heard(self, payload: bytes) -> None:
         try:
             kind, fields = read_down(payload)
         except MotetError as error:
-            self._drop("a message of the hub was dropped: " + error.message)
+            self.drop("a message of the hub was dropped: " + error.message)
             return
         if kind == "welcome":
             self.link.welcomed()
-        self._do(self._agent.message(kind, fields, now_ms()))
+        self.do(self.agent.message(kind, fields, now_ms()))
 
     def payload(self, kind: str, fields: "Any") -> "bytes | None":
         if kind == "result":
-            return self._outbox.get(*fields)  # None: acknowledged meanwhile
+            return self._work().outbox.get(*fields)  # type: ignore[no-any-return]  # None: acknowledged meanwhile
         if kind in ("hello", "beat"):
             fields["boot"] = self._boot
             fields["mem_free"], fields["mem_total"] = platform.memory()
         if kind == "hello":
             fields.update(self._facts)
+            fields["caps"] = platform.caps(self._board)
             fields["flash_free"] = platform.flash_free(self._data)
-            fields["modules"] = self._modules.names(platform.MAX_MODULES)
+            known = self._tasks.modules.order if self._tasks else files.by_age(self._data + "/modules")
+            whole = [name for name in reversed(known) if len(name) == 64]  # a part's name is longer
+            fields["modules"] = whole[: platform.MAX_MODULES]
         elif kind == "beat":
             fields["uptime_s"] = (now_ms() - self._booted_ms) // 1000
         return make_up(kind, fields)
 
-    def _drop(self, why: str) -> None:
+    def drop(self, why: str) -> None:
         self.dropped += 1
         self._log(why)
 
     async def tick(self) -> None:
         """Let the agent know that time passes, for ever."""
         while True:
-            await asyncio.sleep(min(1000, self._agent.beat_ms // 4) / 1000)
+            await asyncio.sleep(min(1000, self.agent.beat_ms // 4) / 1000)
             try:
-                self._do(self._agent.tick(now_ms()))
+                self.do(self.agent.tick(now_ms()))
             except Exception as error:  # a fault of ours: the beats must go on
                 self._log("a tick failed: %r" % error)
 
-    # What the agent wants done
-
-    def _do(self, actions: "list[tuple[Any, ...]]") -> None:
+    def do(self, actions: "list[tuple[Any, ...]]") -> None:
+        """What the agent wants done."""
         for action in actions:
-            kind = action[0]
-            if kind == "publish":
+            if action[0] == "publish":
                 if action[1] == "log" and "attempt" not in action[2]:  # the device's own, not a task's
                     self._log(action[2]["text"])
                 self.link.post(*action[1:])
-            elif kind == "report":
+            elif action[0] == "report":
                 self.link.post("result", action[1:], 1)
-            elif kind == "store":
-                self._store(action[1])
-            elif kind == "drop":
-                self._outbox.drop(*action[1:])
-            elif kind == "remember":
-                self._remember(action[1])
-            elif kind == "look":
-                self._look(action[1])
-            elif kind == "chunk":
-                self._store_chunk(action[1])
-            elif kind == "run":
-                start = action[1]
-                path = self._modules.path(start["module"]) or ""
-                self.runner.start(start, path, self._on_started, self._on_finished, self._on_event)
-            elif kind == "stop":
-                self.runner.stop(*action[1:])
-
-    def _store(self, fields: "dict[str, Any]") -> None:
-        payload = encode(fields, min(MAX_RESULT, platform.MAX_MESSAGE))
-        if not self._outbox.put(fields["task"], fields["attempt"], payload):
-            self._log("the disk refused a result: it is held in memory until the hub has it")
-
-    def _remember(self, pairs: "list[list[Any]]") -> None:
-        try:
-            # Not synced: after a power cut the hub ends by itself what this boot does not name.
-            files.write(self._data + "/seen", json.dumps(pairs).encode(), sync=False)
-        except OSError as error:
-            self._log("the disk refused the list of what ran here: %s" % error)
-
-    def _look(self, module: str) -> None:
-        if self._modules.path(module) is None:
-            self._do(self._agent.module_part(module, self._modules.part_size(module), now_ms()))
-        else:
-            self._do(self._agent.module_ready(module))
-
-    def _store_chunk(self, fields: "dict[str, Any]") -> None:
-        module = fields["module"]
-        try:
-            data = a2b_base64(fields["data"])
-            whole = self._modules.append(module, fields["offset"], fields["total"], data, self._agent.modules())
-        except Damaged:
-            self._do(self._agent.module_damaged(module, now_ms()))
-        except TooLarge as error:
-            self._do(self._agent.module_failed(module, "too_large", error.message))
-        except OSError as error:
-            self._do(self._agent.module_failed(module, "too_large", "no room for the module: %s" % error))
-        except ValueError:  # the agent asks again
-            self._drop("a chunk of the hub was dropped: it is no base64")
-        else:
-            if whole:
-                self._do(self._agent.module_ready(module))
             else:
-                self._do(self._agent.module_part(module, self._modules.part_size(module), now_ms()))
+                self._work().do(*action)
 
-    # What the runner says
+    def _work(self) -> "Any":
+        if self._tasks is None:
+            from edge.tasks import Tasks
 
-    def _on_started(self, task: str, attempt: int) -> None:
-        self._do(self._agent.started(task, attempt))
-
-    def _on_event(self, task: str, attempt: int, kind: str, fields: "dict[str, Any]") -> None:
-        self._do(self._agent.event(task, attempt, kind, fields, now_ms()))
-
-    def _on_finished(self, task: str, attempt: int, result: "dict[str, Any]") -> None:
-        self._do(self._agent.finished(task, attempt, result))
+            self._tasks = Tasks(self, self._data, platform, self._log)
+        return self._tasks
 
 
 def _load_seen(path: str) -> "list[tuple[str, int]]":

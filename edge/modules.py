@@ -9,14 +9,15 @@ from binascii import hexlify
 from hashlib import sha256
 
 from edge import files
-from shared.errors import Damaged, TooLarge
+from shared import const
+from shared.faults import Damaged, TooLarge
 
-TYPE_CHECKING = False
+TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from collections.abc import Container
 
 _PART = ".part"
-_BLOCK = 4096
+_BLOCK = const(4096)
 
 
 def digest(path: str) -> str:
@@ -41,8 +42,8 @@ class Modules:
         self._budget = budget_bytes
         files.make_folder(folder)
         # Least recently used first; parts are in it under their file's name.
-        self._order = sorted(files.names(folder), key=lambda name: os.stat(folder + "/" + name)[8])
-        self._sizes = {name: files.size(folder + "/" + name) for name in self._order}
+        self.order = files.by_age(folder)
+        self._sizes = {name: files.size(folder + "/" + name) for name in self.order}
         self._checked: set[str] = set()
 
     def _path(self, name: str) -> str:
@@ -57,13 +58,9 @@ class Modules:
                 self._remove(module)
                 return None
             self._checked.add(module)
-        self._order.remove(module)
-        self._order.append(module)
+        self.order.remove(module)
+        self.order.append(module)
         return self._path(module)
-
-    def names(self, most: int) -> "list[str]":
-        """The modules that are here whole, the last used first; at most so many."""
-        return [name for name in reversed(self._order) if not name.endswith(_PART)][:most]
 
     def part_size(self, module: str) -> int:
         """Bytes that have arrived of a module that is not here whole."""
@@ -102,7 +99,7 @@ class Modules:
 
     def _make_room(self, module: str, wanted: int, total: int, keep: "Container[str]") -> None:
         used = sum(self._sizes.values())
-        for name in list(self._order):
+        for name in list(self.order):
             owner = name.replace(_PART, "")
             if used + wanted > self._budget and owner != module and owner not in keep:
                 used -= self._sizes[name]
@@ -112,7 +109,7 @@ class Modules:
 
     def _note(self, name: str, size: int) -> None:
         if name not in self._sizes:
-            self._order.append(name)
+            self.order.append(name)
         self._sizes[name] = size
 
     def _remove(self, name: str) -> None:
@@ -120,6 +117,6 @@ class Modules:
         self._forget(name)
 
     def _forget(self, name: str) -> None:
-        self._order.remove(name)
+        self.order.remove(name)
         del self._sizes[name]
         self._checked.discard(name)

@@ -4,7 +4,8 @@
     await client.connect()              # CONNACK has come: MqttError otherwise
     serving = asyncio.create_task(client.run())
     await client.subscribe("a/b")
-    await client.publish("a/c", b"...") # PUBACK has come
+    sent = await client.post("a/c", b"...")
+    await sent.done.wait()              # PUBACK has come, or the connection has ended
     await serving                       # MqttError says why the connection ended
 
 A client serves one connection; after an error make a new one.
@@ -15,14 +16,15 @@ import asyncio
 from edge import packets
 from edge.clock import now_ms
 from edge.packets import MqttError
+from shared import const
 
-TYPE_CHECKING = False
+TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
 # Unacknowledged packets a connection: each is kept for a re-publish.
-WINDOW = 16
+_WINDOW = const(16)
 
 
 class _Pending:
@@ -115,18 +117,12 @@ class Client:
         self._close()
         raise MqttError(self._error)
 
-    async def publish(self, topic: str, payload: bytes) -> None:
-        """Publish with QoS 1 and wait for PUBACK; MqttError when it does not come."""
-        pending = await self.post(topic, payload)
-        await pending.done.wait()
-        self._check()
-
     async def post(self, topic: str, payload: bytes) -> "_Pending":
-        """Publish with QoS 1 without waiting for PUBACK, but for one of the last WINDOW before.
+        """Publish with QoS 1 without waiting for PUBACK, but for one of the last _WINDOW before.
 
         It is published again with DUP when PUBACK does not come in time, and after that the connection ends.
         """
-        while len(self._pending) >= WINDOW:
+        while len(self._pending) >= _WINDOW:
             self._room.clear()
             await self._room.wait()
             self._check()
@@ -217,7 +213,7 @@ class Client:
             topic, packet_id, payload = packets.split_publish(head, body)
             self._on_message(topic, payload)
             if packet_id:
-                await self._write(packets.puback(packet_id))
+                await self._write(b"\x40\x02" + packet_id)
         elif kind in (packets.PUBACK, packets.SUBACK):
             pending = self._pending.pop(body[0] << 8 | body[1], None)
             if pending is not None:

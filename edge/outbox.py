@@ -4,23 +4,23 @@ import json
 
 from edge import files
 from edge.failures import failure
-from shared.errors import MotetError
-from shared.messages import MAX_RESULT, make_up
+from shared import const
+from shared.faults import TooLarge
+from shared.messages import MAX_OUTPUTS, MAX_RESULT, make_up
 
-TYPE_CHECKING = False
+TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from typing import Any
 
 
 def encode(fields: "dict[str, Any]", max_bytes: int = MAX_RESULT) -> bytes:
-    """The `result` message; one that is over max_bytes or does not fit its table becomes the failure output_limit."""
-    try:
-        payload = make_up("result", fields)
-        if len(payload) <= max_bytes:
-            return payload
-        why = "the result takes %d bytes, a message at most %d" % (len(payload), max_bytes)
-    except MotetError as error:
-        why = "the result does not fit a message: " + error.message
+    """The `result` message; one that is over max_bytes or has too many outputs becomes the failure output_limit."""
+    why = "over %d outputs" % MAX_OUTPUTS
+    if len(fields.get("outputs", ())) <= MAX_OUTPUTS:
+        try:
+            return make_up("result", fields, max_bytes)
+        except TooLarge as error:
+            why = error.message
     short = failure("output_limit", why)
     short["task"] = fields["task"]
     short["attempt"] = fields["attempt"]

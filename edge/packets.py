@@ -2,12 +2,14 @@
 
 import struct
 
-TYPE_CHECKING = False
+from shared import const
+
+TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from typing import Any
 
 # The kinds of packet, the upper half of the first byte
-CONNACK = 2
+_CONNACK = const(2)
 PUBLISH = 3
 PUBACK = 4
 SUBACK = 9
@@ -61,10 +63,6 @@ def subscribe(topic: str, packet_id: int) -> bytes:
     return _packet(0x82, struct.pack("!H", packet_id) + _text(topic) + b"\x01")
 
 
-def puback(packet_id: bytes) -> bytes:
-    return b"\x40\x02" + packet_id
-
-
 def again(packet: bytes) -> bytes:
     """The packet for its second sending: a PUBLISH has DUP set."""
     dup = 0x08 if packet[0] >> 4 == PUBLISH else 0
@@ -72,9 +70,9 @@ def again(packet: bytes) -> bytes:
 
 
 def check_connack(head: int, body: bytes) -> None:
-    """MqttError unless it is a CONNACK that accepts."""
-    if head >> 4 != CONNACK or len(body) != 2:
-        raise MqttError("the broker's first packet is no CONNACK")
+    """MqttError unless it is a _CONNACK that accepts."""
+    if head >> 4 != _CONNACK or len(body) != 2:
+        raise MqttError("the broker's first packet is no _CONNACK")
     if body[1]:
         why = _REFUSALS[body[1]] if body[1] < len(_REFUSALS) else "code %d" % body[1]
         raise MqttError("the broker refused the connection: " + why)
@@ -106,7 +104,10 @@ async def read(reader: "Any", max_packet: int) -> "tuple[int, bytes]":
             raise MqttError("a packet's length is no MQTT")
     if size > max_packet:
         raise MqttError("a packet of %d bytes, at most %d are accepted" % (size, max_packet))
-    return head, (await reader.readexactly(size) if size else b"")
+    try:
+        return head, (await reader.readexactly(size) if size else b"")
+    except MemoryError:
+        raise MqttError("no memory for a packet of %d bytes" % size)  # noqa: B904
 
 
 def _text(text: str) -> bytes:

@@ -3,16 +3,17 @@
 from edge.caps import offers
 from edge.clock import now_ms
 from edge.turn import others_run
-from shared.errors import TaskFailure
+from shared import const
+from shared.faults import TaskFailure
 
-TYPE_CHECKING = False
+TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
 
 # How long the rest of the edge may have to wait for a task.
-TURN_MS = 20
+_TURN_MS = const(20)
 
 
 class Port:
@@ -30,12 +31,12 @@ class Port:
         self._grace_ms = grace_ms
 
     def grace_ms(self) -> "int | None":
-        if now_ms() - self._turned_ms >= TURN_MS:
+        if now_ms() - self._turned_ms >= _TURN_MS:
             self.wait(0)
         return self._grace_ms
 
     def wait(self, ms: float) -> None:
-        others_run(int(min(ms, TURN_MS)))
+        others_run(int(min(ms, _TURN_MS)))
         self._turned_ms = now_ms()
 
     def ask(self, name: str, arguments: "tuple[int, ...]") -> None:

@@ -2,9 +2,10 @@
 
 import struct
 
-from shared.errors import TaskFailure
+from shared import const
+from shared.faults import TaskFailure
 
-TYPE_CHECKING = False
+TYPE_CHECKING = const(False)
 if TYPE_CHECKING:  # not at run time: typing costs a worker process memory and does not exist on MicroPython
     from typing import Any
 

@@ -1,21 +1,22 @@
-"""Messages between hub and edge: JSON objects, each with its table of fields.
+"""Messages between hub and edge: JSON objects, each with its table of fields. Those that go up: hub.link.messages.
 
-make() and read() check the same table: types, sizes, what must be there. Unknown fields are ignored, so that an older
+Who reads a message checks its table: types, sizes, what must be there. Unknown fields are ignored, so that an older
 side understands a newer one. An up message's kind is the last level of its topic; a down message names it in `type`.
 """
 
 import json
 
-try:
-    from typing import Any
-except ImportError:  # MicroPython
-    pass
+from shared import const
+from shared.faults import BadRequest, TooLarge
 
-from shared.errors import BadRequest, TooLarge
-from shared.host import MAX_PUBLISH, MAX_TOPIC
+TYPE_CHECKING = const(False)
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 MAX_UP = 64 * 1024
 MAX_RESULT = 48 * 1024
+MAX_OUTPUTS = 4096
 MAX_DOWN = 256 * 1024
 MAX_CHUNK = 64 * 1024
 MAX_NAME = 256
@@ -23,112 +24,29 @@ MAX_RUNNING = 256
 # What a device says it has in its cache, the last used first.
 MAX_MODULES = 64
 
-# kinds of a field
-_STR = 1  # text up to the limit
-_INT = 2  # 0 .. limit
-_BOOL = 3
-_NUM = 4  # int or float
-_DICT = 5
-_LIST = 6
-_PAIRS = 7  # [[task, attempt], ...]
-_ANY = 8
-_HASH = 9  # sha256 in hex
+_BIG = const(1 << 53)  # a JSON number every reader keeps exact
 
-_BIG = 1 << 53  # a JSON number every reader keeps exact
-
-_TASK = (("task", _STR, True, 64), ("attempt", _INT, True, _BIG))
-
-UP = {
-    "hello": (
-        ("proto", _INT, True, 1000),
-        ("boot", _STR, True, 64),
-        ("agent", _STR, True, 64),
-        ("runtime", _STR, True, 64),
-        ("caps", _DICT, True, 0),
-        ("mem_free", _INT, True, _BIG),
-        ("mem_total", _INT, True, _BIG),
-        ("flash_free", _INT, False, _BIG),
-        ("slots", _INT, True, 64),
-        ("labels", _DICT, False, 0),
-        ("max_message", _INT, False, MAX_DOWN),
-        ("max_chunk", _INT, False, MAX_CHUNK),
-        ("running", _PAIRS, True, MAX_RUNNING),
-        ("outbox", _PAIRS, True, MAX_RUNNING),
-        ("modules", _LIST, False, MAX_MODULES),
-    ),
-    "beat": (
-        ("boot", _STR, True, 64),
-        ("seq", _INT, True, _BIG),
-        ("mem_free", _INT, True, _BIG),
-        ("uptime_s", _INT, True, _BIG),
-        ("running", _PAIRS, True, MAX_RUNNING),
-        ("rssi", _NUM, False, 0),
-    ),
-    "started": _TASK,
-    "result": _TASK
-    + (
-        ("ok", _BOOL, True, 0),
-        ("outputs", _LIST, False, 4096),
-        ("text", _STR, False, MAX_RESULT),
-        ("output", _STR, False, MAX_RESULT),
-        ("stdout", _STR, False, MAX_RESULT),
-        ("stderr", _STR, False, MAX_RESULT),
-        ("exit_code", _INT, False, _BIG),
-        ("fuel", _INT, False, _BIG),
-        ("duration_ms", _NUM, False, 0),
-        ("error", _DICT, False, 0),
-    ),
-    "need": (("module", _HASH, True, 64), ("offset", _INT, True, _BIG)),
-    "log": (
-        ("task", _STR, False, 64),
-        ("attempt", _INT, False, _BIG),
-        ("level", _STR, True, 16),
-        ("text", _STR, True, 1024),
-    ),
-    "progress": _TASK + (("permille", _INT, True, 1000), ("text", _STR, False, 256)),
-    # data is base64, for what is no text
-    "publish": _TASK
-    + (
-        ("topic", _STR, True, MAX_TOPIC),
-        ("text", _STR, False, MAX_PUBLISH),
-        ("data", _STR, False, MAX_PUBLISH),
-    ),
-    "gone": (),
-}
-
+# The fields of each kind, as text: tuples take a board five times as much memory. A field is name:KIND and its
+# limit; after ? it may be missing. The kinds, and what the limit counts:
+#   s text (characters)   i 0 to the limit, 2**53 without one   b true or false    n number         d object
+#   l list (items)        p [[task, attempt], ...] (items)      h sha256 in hex    a any JSON
 DOWN = {
-    "welcome": (
-        ("epoch", _INT, True, _BIG),
-        ("time_ms", _INT, True, _BIG),
-        ("beat_s", _NUM, True, 0),
-        ("lease_s", _NUM, True, 0),
-        ("max_chunk", _INT, True, MAX_CHUNK),
-    ),
-    "start": _TASK
-    + (
-        ("module", _HASH, True, 64),
-        ("size", _INT, True, _BIG),
-        ("function", _STR, False, MAX_NAME),
-        ("name", _STR, True, MAX_NAME),
-        ("abi", _STR, False, 16),
-        ("inputs", _ANY, False, 0),
-        ("env", _DICT, False, 0),
-        ("cli_args", _LIST, False, 256),
-        ("stdin", _STR, False, MAX_DOWN),
-        ("parent_results", _DICT, False, 0),
-        ("limits", _DICT, True, 0),
-        ("allow", _LIST, False, 64),
-        ("daemon", _BOOL, False, 0),
-    ),
-    "chunk": (
-        ("module", _HASH, True, 64),
-        ("offset", _INT, True, _BIG),
-        ("total", _INT, True, _BIG),
-        ("data", _STR, True, MAX_DOWN),
-    ),
-    "stop": _TASK + (("grace_ms", _INT, False, _BIG),),
-    "ack": _TASK,
+    "welcome": "epoch:i time_ms:i beat_s:n lease_s:n max_chunk:i65536",
+    "start": "task:s64 attempt:i module:h size:i function?s256 name:s256 abi?s16 inputs?a env?d cli_args?l256 "
+    "stdin?s262144 parent_results?d limits:d allow?l64 daemon?b",
+    "chunk": "module:h offset:i total:i data:s262144",
+    "stop": "task:s64 attempt:i grace_ms?i",
+    "ack": "task:s64 attempt:i",
 }
+
+
+def fields_of(table: str) -> "Iterator[tuple[str, bool, str, int]]":
+    """(name, whether it must be there, kind, limit) of each field of a table."""
+    for word in table.split():
+        name, colon, what = word.partition(":")
+        if not colon:
+            name, _, what = word.partition("?")
+        yield name, bool(colon), what[0], int(what[1:] or _BIG)
 
 
 def _is_int(value: "Any", limit: int) -> bool:
@@ -139,81 +57,67 @@ def _is_pair(item: "Any") -> bool:
     return isinstance(item, (list, tuple)) and len(item) == 2 and isinstance(item[0], str) and _is_int(item[1], _BIG)
 
 
-def _fits(kind: int, limit: int, value: "Any") -> bool:
-    if kind == _STR:
+def _fits(kind: str, limit: int, value: "Any") -> bool:
+    if kind == "s":
         return isinstance(value, str) and len(value) <= limit
-    if kind == _INT:
+    if kind == "i":
         return _is_int(value, limit)
-    if kind == _BOOL:
+    if kind == "b":
         return isinstance(value, bool)
-    if kind == _NUM:
+    if kind == "n":
         return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if kind == _DICT:
+    if kind == "d":
         return isinstance(value, dict)
-    if kind == _LIST:
+    if kind == "l":
         return isinstance(value, list) and len(value) <= limit
-    if kind == _PAIRS:
+    if kind == "p":
         return isinstance(value, (list, tuple)) and len(value) <= limit and all(_is_pair(item) for item in value)
-    if kind == _HASH:
+    if kind == "h":
         return isinstance(value, str) and len(value) == 64 and all(c in "0123456789abcdef" for c in value)
     return True
 
 
-def check(table: "dict[str, Any]", kind: str, fields: "dict[str, Any]") -> "dict[str, Any]":
+def check(tables: "dict[str, str]", kind: str, fields: "dict[str, Any]") -> "dict[str, Any]":
     """The fields of the table that are there and right; BadRequest names the first that is not."""
-    if kind not in table:
+    if kind not in tables:
         raise BadRequest("unknown message " + kind, "bad_message")
     out: dict[str, Any] = {}
-    for name, type_, required, limit in table[kind]:
+    for name, required, what, limit in fields_of(tables[kind]):
         value = fields.get(name)
         if value is None:
             if required:
                 raise BadRequest(kind + " lacks " + name, "bad_message")
-        elif _fits(type_, limit, value):
+        elif _fits(what, limit, value):
             out[name] = value
         else:
             raise BadRequest(kind + " has a wrong " + name, "bad_message")
     return out
 
 
-def _object(payload: bytes, limit: int) -> "dict[str, Any]":
+def read_object(payload: bytes, limit: int) -> "dict[str, Any]":
+    """The JSON object that a message is; BadRequest or TooLarge when it is none."""
     if len(payload) > limit:
         raise TooLarge("a message of %d bytes is over %d" % (len(payload), limit))
     try:
         fields = json.loads(payload)
-    except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
+    except (ValueError, RuntimeError):  # UnicodeDecodeError is a ValueError, RecursionError a RuntimeError
         fields = None
     if not isinstance(fields, dict):
         raise BadRequest("a message must be a JSON object", "bad_message")
     return fields
 
 
-def make_up(kind: str, fields: "dict[str, Any]") -> bytes:
-    """Bytes of a message from a device; TooLarge when they are over 64 KiB."""
-    payload = json.dumps(check(UP, kind, fields)).encode()
-    if len(payload) > MAX_UP:
-        raise TooLarge("%s of %d bytes is over %d" % (kind, len(payload), MAX_UP))
-    return payload
-
-
-def read_up(kind: str, payload: bytes) -> "dict[str, Any]":
-    """Fields of a message from a device. BadRequest or TooLarge when it is not what the table says."""
-    return check(UP, kind, _object(payload, MAX_UP))
-
-
-def make_down(kind: str, fields: "dict[str, Any]") -> bytes:
-    """Bytes of a message to a device; TooLarge when they are over 256 KiB."""
-    out = check(DOWN, kind, fields)
-    out["type"] = kind
-    payload = json.dumps(out).encode()
-    if len(payload) > MAX_DOWN:
-        raise TooLarge("%s of %d bytes is over %d" % (kind, len(payload), MAX_DOWN))
+def make_up(kind: str, fields: "dict[str, Any]", limit: int = MAX_UP) -> bytes:
+    """Bytes of a message from a device; TooLarge when they are over the limit. The hub checks what is in it."""
+    payload = json.dumps(fields).encode()
+    if len(payload) > limit:
+        raise TooLarge("%s of %d bytes is over %d" % (kind, len(payload), limit))
     return payload
 
 
 def read_down(payload: bytes) -> "tuple[str, dict[str, Any]]":
     """(kind, fields) of a message to a device. BadRequest or TooLarge when it is not what the table says."""
-    fields = _object(payload, MAX_DOWN)
+    fields = read_object(payload, MAX_DOWN)
     kind = fields.get("type")
     if not isinstance(kind, str):
         raise BadRequest("a message to a device names its type", "bad_message")

@@ -7,6 +7,7 @@ import json
 
 from hub.core import flow, outputs, passing, retries, reuse
 from hub.core.abi import call_of, reads_environment
+from hub.core.codes import classify
 from hub.core.commands import Progress, Result, Started
 from hub.core.model import (
     ATTEMPTS,
@@ -20,7 +21,7 @@ from hub.core.model import (
 from hub.core.timing import LEASE
 from hub.core.world import World, attempt_id
 from shared import states
-from shared.errors import TaskFailure, classify
+from shared.errors import TaskFailure
 
 # Of a result that came too late, what is kept in the attempt's entry.
 _SUPERSEDED = ("ok", "outputs", "error", "duration_ms")

@@ -156,7 +156,7 @@ class Disconnected:
 
 @dataclass(slots=True)
 class Hello:
-    """fields as in shared.messages.UP["hello"]."""
+    """fields as in hub.link.messages.UP["hello"]."""
 
     device: str
     fields: Doc
@@ -164,7 +164,7 @@ class Hello:
 
 @dataclass(slots=True)
 class Beat:
-    """fields as in shared.messages.UP["beat"]."""
+    """fields as in hub.link.messages.UP["beat"]."""
 
     device: str
     fields: Doc
@@ -179,7 +179,7 @@ class Started:
 
 @dataclass(slots=True)
 class Result:
-    """fields as in shared.messages.UP["result"]."""
+    """fields as in hub.link.messages.UP["result"]."""
 
     device: str
     task: str

@@ -5,12 +5,13 @@ from collections.abc import Iterable
 
 from hub.core import conditions, expressions, passing, reuse
 from hub.core.abi import call_of
+from hub.core.codes import classify
 from hub.core.commands import Start, Stop, StopAll
 from hub.core.model import REPORTED, WORKFLOWS, Doc, Group, Task
 from hub.core.timing import DEADLINE
 from hub.core.world import World, unsettled
 from shared import states
-from shared.errors import Conflict, TaskFailure, classify
+from shared.errors import Conflict, TaskFailure
 
 # What a new run does not keep of the one before; the attempt number goes on, it is what fences.
 FRESH: Doc = {

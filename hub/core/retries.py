@@ -2,8 +2,8 @@
 
 from hashlib import sha256
 
+from hub.core.codes import FAILURES, classify
 from hub.core.model import Doc
-from shared.errors import FAILURES, classify
 
 BACKOFFS = ("none", "fixed", "linear", "exponential")
 BASE_S = 1.0

@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 from hub.core import commands
 from hub.core.model import Doc, Now, Policy, Send
+from hub.link.messages import make_down, read_up
 from hub.link.port import Link
-from shared import PROTOCOL, messages
+from shared import PROTOCOL
 from shared.errors import MotetError, NotFound, TooLarge
+from shared.messages import MAX_CHUNK, MAX_DOWN
 
 log = logging.getLogger("motet.devices")
 
@@ -50,7 +52,7 @@ class Bridge:
 
     def message(self, device: str, kind: str, payload: bytes) -> None:
         try:
-            fields = messages.read_up(kind, payload)
+            fields = read_up(kind, payload)
         except MotetError as error:
             self.dropped[kind] += 1
             log.warning("dropped a message of %s: %s", device, error.message)
@@ -77,7 +79,7 @@ class Bridge:
             log.warning("%s speaks protocol %d, this hub %d: update it", device, hello["proto"], PROTOCOL)
             self.link.kick(device, "another protocol")
             return
-        room = (hello.get("max_message", messages.MAX_DOWN), hello.get("max_chunk", messages.MAX_CHUNK))
+        room = (hello.get("max_message", MAX_DOWN), hello.get("max_chunk", MAX_CHUNK))
         self._room[device] = room
         now = self.clock()
         self._write(device, "welcome", {
@@ -86,7 +88,7 @@ class Bridge:
         })  # fmt: skip
 
     def _send_chunk(self, device: str, module: str, offset: int) -> None:
-        _, count = self._room.get(device, (0, messages.MAX_CHUNK))
+        _, count = self._room.get(device, (0, MAX_CHUNK))
         try:
             data, total = self.read_module(module, offset, count)
         except NotFound:
@@ -108,8 +110,8 @@ class Bridge:
             self._submit(commands.Result(send.device, send.fields["task"], send.fields["attempt"], failure))
 
     def _write(self, device: str, kind: str, fields: Doc) -> None:
-        payload = messages.make_down(kind, fields)
-        limit = self._room.get(device, (messages.MAX_DOWN, 0))[0]
+        payload = make_down(kind, fields)
+        limit = self._room.get(device, (MAX_DOWN, 0))[0]
         if len(payload) > limit and kind == "start":
             raise TooLarge(f"its start message of {len(payload)} bytes is over the {limit} that {device} takes")
         self.link.send(device, payload)

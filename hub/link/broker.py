@@ -12,13 +12,12 @@ from amqtt.broker import AMQTT_MAGIC_VALUE_RET_SUBSCRIBED as REFUSED
 from amqtt.broker import Broker
 from amqtt.session import Session
 
-from hub.link import packets
+from hub.link import access, packets
 from hub.link.connection import Connection
 from hub.link.delivery import BrokerStream, DeviceChannel
 from hub.link.limits import Limits
 from hub.link.port import Handler
 from hub.link.subscriptions import Subscriptions
-from shared import topics
 
 _WILL = ("will_flag", "will_topic", "will_message", "will_qos")
 
@@ -105,7 +104,7 @@ class EmbeddedBroker(Broker):  # type: ignore[misc]
         """The granted QoS, at most 1, or 0x80: a device hears its own down topic only."""
         filter_, qos = subscription
         device = session.client_id
-        if not topics.may_subscribe(device, filter_):
+        if not access.may_subscribe(device, filter_):
             self.channels[device].connection.deny()
             return int(REFUSED)
         granted = min(qos, 1)

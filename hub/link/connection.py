@@ -6,10 +6,9 @@ import socket
 from collections import Counter
 from typing import Protocol, cast
 
-from hub.link import packets
+from hub.link import access, packets
 from hub.link.limits import Limits
 from hub.link.rates import Rates
-from shared import topics
 
 log = logging.getLogger(__name__)
 
@@ -226,7 +225,7 @@ class Connection(asyncio.Protocol):
 
     def _take_publish(self, guest: Guest, frame: packets.Frame) -> bool:
         publish = packets.read_publish(frame, self._limits.publish_bytes, self._limits.topic_bytes)
-        device, kind = topics.parse_up(publish.topic) or ("", "")
+        device, kind = access.parse_up(publish.topic) or ("", "")
         own = device == self.device
         if self._is_beyond_rate(kind if own else None):
             return False

@@ -17,8 +17,8 @@ from typing import Any
 
 from edge.cpython.m3 import Library
 from edge.cpython.pool import wasm3_file
-from edge.failures import failed
 from edge.limits import MAX_STACK
+from edge.traps import failed
 from hub.modules.accept import accept
 from hub.modules.info import Signature
 from hub.modules.inspect import inspect

@@ -4,21 +4,20 @@ import inspect
 import re
 from collections.abc import Callable
 from itertools import combinations_with_replacement
-from typing import Any
 
 from hub.core import conditions
+from hub.core.codes import FAILURES
+from hub.link.messages import UP
 from hub.modules import accept, bodies, header, prepare, reader, stack, validate
 from shared import host, messages, states
-from shared.errors import FAILURES
 from tests.e2e.world import ROOT
 
 DOCS = ROOT / "docs"
 _ENDS = (states.COMPLETED, states.FAILED, states.SKIPPED)
 _WORDS = {conditions.RUN: "runs", conditions.SKIP: "Skipped", conditions.FAIL: "Failed"}
 _KINDS = {
-    messages._STR: "text", messages._INT: "integer", messages._BOOL: "true or false", messages._NUM: "number",
-    messages._DICT: "object", messages._LIST: "list", messages._PAIRS: "[[task, attempt], …]",
-    messages._ANY: "any JSON", messages._HASH: "sha256 in hex",
+    "s": "text", "i": "integer", "b": "true or false", "n": "number", "d": "object", "l": "list",
+    "p": "[[task, attempt], …]", "a": "any JSON", "h": "sha256 in hex", "": "nothing",
 }  # fmt: skip
 
 
@@ -45,14 +44,13 @@ def codes() -> str:
                              for code, (kind, again) in FAILURES.items()])  # fmt: skip
 
 
-def fields(table: dict[str, Any]) -> str:
+def fields(tables: dict[str, str]) -> str:
     rows = ["| message | field | what | at most |", "|---|---|---|---|"]
-    for kind, known in table.items():
-        for name, what, required, most in known or [("", 0, True, 0)]:
+    for kind, table in tables.items():
+        for name, required, what, most in list(messages.fields_of(table)) or [("", True, "", 0)]:
             shown = f"`{name}`" if required else f"*{name}*"
-            counted = what in (messages._STR, messages._INT, messages._LIST, messages._PAIRS)
-            limit = {1 << 53: "2^53"}.get(most, f"{most:,}") if counted else ""
-            rows.append(f"| `{kind}` | {shown if name else ''} | {_KINDS.get(what, 'nothing')} | {limit} |")
+            limit = {1 << 53: "2^53"}.get(most, f"{most:,}") if what and what in "silp" else ""
+            rows.append(f"| `{kind}` | {shown if name else ''} | {_KINDS[what]} | {limit} |")
     return "\n".join(rows)
 
 
@@ -93,7 +91,7 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "codes": ("failure.md", codes),
     "host functions": ("abis.md", host_functions),
     "module limits": ("modules.md", module_limits),
-    "up": ("protocol.md", lambda: fields(messages.UP)),
+    "up": ("protocol.md", lambda: fields(UP)),
     "down": ("protocol.md", lambda: fields(messages.DOWN)),
 }
 

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import hashlib
 
-from shared.messages import make_down, read_up
+from hub.link.messages import make_down, read_up
 
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PINGREQ, PINGRESP, DISCONNECT = 1, 2, 3, 4, 8, 9, 12, 13, 14
 

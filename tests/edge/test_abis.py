@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import wasmtime
 
-from edge import call, wasm
+from edge import call, engine
 from edge.cpython import abis, extism, wasi
 from edge.cpython.m3 import Library
 from edge.cpython.pool import Pool, wasm3_file
@@ -21,7 +21,7 @@ TYPES = {"i": "i32", "I": "i64", "v": ""}
 
 @pytest.fixture(params=["pywasm3", "ctypes"])
 def load(request):
-    return wasm.Instance if request.param == "pywasm3" else Library(wasm3_file()).load
+    return engine.Instance if request.param == "pywasm3" else Library(wasm3_file()).load
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.agent import BEAT_MS, LOGS, SEEN, Agent
+from edge.agent import _BEAT_MS, _LOGS, _SEEN, Agent
 from edge.failures import failure
-from edge.fetch import ASK_AGAIN_MS, MAX_ASKS
+from edge.fetch import _ASK_AGAIN_MS, _MAX_ASKS
 
 MODULE = "a" * 64
 OK = {"ok": True, "outputs": [30], "text": "30\n"}
@@ -61,9 +61,9 @@ def test_hello_after_every_connect_names_what_runs_and_what_waits():
 def test_hello_again_until_somebody_welcomes():
     machine = agent(online=False)
     machine.connected(0)
-    assert machine.tick(BEAT_MS - 1) == []
-    assert published(machine.tick(BEAT_MS), "hello")
-    assert published(machine.tick(2 * BEAT_MS), "hello")
+    assert machine.tick(_BEAT_MS - 1) == []
+    assert published(machine.tick(_BEAT_MS), "hello")
+    assert published(machine.tick(2 * _BEAT_MS), "hello")
 
 
 def test_beats_come_as_the_hub_wants_them():
@@ -82,7 +82,7 @@ def test_beats_come_as_the_hub_wants_them():
 def test_a_beat_that_makes_no_sense_is_not_taken(beat_s):
     machine = agent()
     machine.message("welcome", welcome(beat_s=beat_s), 0)
-    assert machine.beat_ms == BEAT_MS
+    assert machine.beat_ms == _BEAT_MS
 
 
 def test_results_and_starts_are_said_again_at_every_welcome():
@@ -130,11 +130,11 @@ def test_a_result_that_was_lost_on_a_living_connection_goes_again_with_the_secon
     machine = agent()
     accept(machine)
     machine.finished("t", 1, OK)
-    assert not of(machine.tick(BEAT_MS), "report")  # it has not had a whole beat yet
-    assert of(machine.tick(2 * BEAT_MS), "report") == [("report", "t", 1)]
-    assert of(machine.tick(3 * BEAT_MS), "report") == [("report", "t", 1)]
+    assert not of(machine.tick(_BEAT_MS), "report")  # it has not had a whole beat yet
+    assert of(machine.tick(2 * _BEAT_MS), "report") == [("report", "t", 1)]
+    assert of(machine.tick(3 * _BEAT_MS), "report") == [("report", "t", 1)]
     machine.message("ack", key(), 0)
-    assert not of(machine.tick(4 * BEAT_MS), "report")
+    assert not of(machine.tick(4 * _BEAT_MS), "report")
 
 
 def test_a_start_again_never_runs_again():
@@ -157,12 +157,12 @@ def test_what_ran_before_a_reboot_does_not_run_again():
 
 def test_what_is_remembered_is_bounded():
     machine = agent(slots=1, capacity=1)
-    for i in range(2 * SEEN):
+    for i in range(2 * _SEEN):
         (remember, *_) = accept(machine, str(i))
         machine.finished(str(i), 1, OK)
         machine.message("ack", key(str(i)), 0)
     assert remember[0] == "remember"
-    assert len(remember[1]) == SEEN
+    assert len(remember[1]) == _SEEN
 
 
 # Room
@@ -196,8 +196,8 @@ def test_a_full_outbox_refuses_work_visibly():
 
 def test_logs_are_limited():
     machine = agent(capacity=1, outbox=[("old", 1)])
-    told = [published(machine.message("start", start(str(i)), 0), "log") for i in range(2 * LOGS)]
-    assert len([log for log in told if log]) == LOGS
+    told = [published(machine.message("start", start(str(i)), 0), "log") for i in range(2 * _LOGS)]
+    assert len([log for log in told if log]) == _LOGS
 
 
 def test_a_missing_module_does_not_hold_the_others_up():
@@ -264,11 +264,11 @@ def test_a_lost_chunk_is_asked_for_again_for_a_minute():
     machine.message("start", start(), 0)
     machine.module_part(MODULE, 0, 0)
     now = 0
-    for _ in range(MAX_ASKS - 1):
-        now += ASK_AGAIN_MS
+    for _ in range(_MAX_ASKS - 1):
+        now += _ASK_AGAIN_MS
         assert published(machine.tick(now - 1), "need") == []
         assert len(published(machine.tick(now), "need")) == 1
-    stored = of(machine.tick(now + ASK_AGAIN_MS), "store")[0][1]
+    stored = of(machine.tick(now + _ASK_AGAIN_MS), "store")[0][1]
     assert stored["error"]["code"] == "bad_module"
     assert machine.running() == []
 
@@ -295,7 +295,7 @@ def test_a_module_nobody_waits_for_is_not_asked_for():
     machine.message("start", start(), 0)
     machine.module_part(MODULE, 0, 0)
     machine.message("stop", key(), 0)
-    assert published(machine.tick(ASK_AGAIN_MS), "need") == []
+    assert published(machine.tick(_ASK_AGAIN_MS), "need") == []
 
 
 # What a task says

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from edge import call, wasm
+from edge import call, engine
 from edge.cpython.m3 import Library
 from edge.cpython.pool import wasm3_file
 from edge.port import Port
@@ -14,7 +14,7 @@ from tests.edge.wasms import F32, F64, I32, I64, function, module, one
 
 @pytest.fixture(params=["pywasm3", "ctypes"])
 def load(request):
-    return wasm.Instance if request.param == "pywasm3" else Library(wasm3_file()).load
+    return engine.Instance if request.param == "pywasm3" else Library(wasm3_file()).load
 
 
 def start(inputs=None, name="main", limits=None, **fields):
@@ -146,7 +146,7 @@ def test_a_start_function_with_index_0_runs_or_is_refused():
     data = module(function("", SET), function("main", GET, (), (I32,)), start=0, globals_=CELL)
     assert run(Library(wasm3_file()).load, data)["outputs"] == [5]
     # pywasm3 0.5.0 would leave it out without a word
-    assert code(run(wasm.Instance, data)) == "bad_module"
+    assert code(run(engine.Instance, data)) == "bad_module"
 
 
 def test_a_fresh_instance_for_each_run(load):

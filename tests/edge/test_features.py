@@ -3,7 +3,7 @@
 import pytest
 from wasmtime import wat2wasm
 
-from edge import call, caps, wasm
+from edge import call, caps, engine
 from edge.cpython.m3 import Library
 from edge.cpython.pool import wasm3_file
 from edge.port import Port
@@ -57,7 +57,7 @@ def test_each_is_tested():
 
 
 @pytest.mark.parametrize("feature", caps.FEATURES)
-@pytest.mark.parametrize("load", [wasm.Instance, Library(wasm3_file()).load], ids=["pywasm3", "ctypes"])
+@pytest.mark.parametrize("load", [engine.Instance, Library(wasm3_file()).load], ids=["pywasm3", "ctypes"])
 def test_a_feature(load, feature):
     wat, expected = MODULES[feature]
     data = bytes(wat2wasm(wat))

@@ -6,7 +6,7 @@ import json
 import pytest
 from wasmtime import wat2wasm
 
-from edge import call, wasm
+from edge import call, engine
 from edge.cpython.m3 import Library
 from edge.cpython.pool import wasm3_file
 from edge.port import Port
@@ -71,7 +71,7 @@ class Runs:
 def run(request):
     """Metered on the engine of the workers, as it comes on the other."""
     if request.param == "pywasm3":
-        return Runs(wasm.Instance, False)
+        return Runs(engine.Instance, False)
     return Runs(Library(wasm3_file()).load, True)
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from edge import call, wasm
+from edge import call, engine
 from edge.cpython.m3 import Library
 from edge.cpython.pool import wasm3_file
 from edge.port import Port
@@ -15,7 +15,7 @@ from tests.edge.wasms import I32, charge, const, function, metered
 
 @pytest.fixture(params=["pywasm3", "ctypes"])
 def load(request):
-    return wasm.Instance if request.param == "pywasm3" else Library(wasm3_file()).load
+    return engine.Instance if request.param == "pywasm3" else Library(wasm3_file()).load
 
 
 def run(load, data, *inputs, port=None, **fields):

