@@ -8,7 +8,7 @@ from uuid import uuid4
 from hub.api.app import build
 from hub.api.events import Feed
 from hub.core.engine import Engine
-from hub.core.model import Now, Policy
+from hub.core.model import Now, Policy, Put
 from hub.library import GRACE_S, Library, prepare_old
 from hub.link.bridge import Bridge
 from hub.link.port import Link
@@ -37,10 +37,14 @@ class Assembly:
         self.feed = Feed()
         self.bridge = Bridge(link, self.runtime.submit, self.library.read, self.runtime.clock, policy)
         self.runtime.on_send = self.bridge.send
-        self.runtime.on_changed = self.feed.publish
+        self.runtime.on_changed = self._changed
         self.runtime.on_discard = self.library.discard
         self.runtime.on_fetch = self.library.fetch
         self.app = build(self.runtime, self.library, self.feed, str(uuid4()), names)
+
+    def _changed(self, put: Put) -> None:
+        self.feed.publish(put)
+        self.library.changed(put)
 
     async def start(self) -> None:
         """Takes up what the store holds."""

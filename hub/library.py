@@ -134,6 +134,12 @@ class Library:
         """So many bytes of a module's form from there, and its whole size; NotFound when there is none."""
         return self._blobs.read(blob, offset, count), self._blobs.size(blob)
 
+    def changed(self, put: Put) -> None:
+        """Tells people of a module that is quarantined."""
+        quarantine = (put.doc or {}).get("quarantined") if put.table == MODULES else None
+        if quarantine and "quarantined" in (put.changed or ()):
+            log.warning("module %s is quarantined: %s", put.id, quarantine["reason"])
+
     def discard(self, blob: str) -> None:
         """Deletes a blob, unless it is needed by now; what is left at the end goes at the next start."""
         needed = blob in self._wanted or self._modules.with_form(blob) is not None

@@ -59,6 +59,7 @@ ROUTES: dict[str, dict[str, Endpoint]] = {
     "/proplets/{id}/alive-history": {"GET": proplets.alive_history},
     "/modules": {"GET": modules.list_modules},
     "/modules/{id}": {"GET": modules.get_module, "DELETE": modules.delete_module},
+    "/modules/{id}/release": {"POST": modules.release_module},
 }
 
 

@@ -11,7 +11,7 @@ from hub.api import params
 from hub.api.answers import answer, nothing, runtime_of
 from hub.api.views import module_view
 from hub.core.abi import Module
-from hub.core.commands import Delete
+from hub.core.commands import Delete, Release
 from hub.core.model import Doc, Proplet
 from hub.core.place import demand, fits
 from hub.core.world import World
@@ -91,6 +91,12 @@ def _devices(world: World, module: Module) -> Doc:
         "proplets": names([one for one in known if module.doc.get("prepared") in one.modules]),
         "could_run": names([one for one in known if fits(one, need, ever=True)]),
     }
+
+
+async def release_module(request: Request) -> Response:
+    """Lets a quarantined module run again; 409 when it may already."""
+    module: Module = await runtime_of(request).do(Release(request.path_params["id"]))
+    return answer(module_view(module))
 
 
 async def delete_module(request: Request) -> Response:

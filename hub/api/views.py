@@ -158,6 +158,7 @@ def group_view(runtime: Runtime, group: Group, tasks: bool = True) -> Doc:
 
 # Of a module, what is printed as null where there is none.
 _SAID = ("memory", "table", "start")
+_UNSAID = ("id", "deaths", "quarantined")
 _HELLO = ("agent", "runtime", "caps", "boot", "mem_total", "flash_free", "slots", "labels")
 
 
@@ -186,7 +187,12 @@ def module_view(module: Module) -> Doc:
     doc = module.doc
     return {
         "sha256": module.id,
-        **{key: value for key, value in doc.items() if key != "id" and (value is not None or key in _SAID)},
+        **{key: value for key, value in doc.items() if key not in _UNSAID and (value is not None or key in _SAID)},
+        **_quarantine(doc.get("quarantined")),
         "tasks": module.tasks,
         "created_at": time_text(doc["created_at"]),
     }
+
+
+def _quarantine(doc: Doc | None) -> Doc:
+    return {"quarantined": {**doc, "since": time_text(doc["since"])}} if doc else {}

@@ -83,9 +83,16 @@ def _word(module: str, name: str) -> str:
 
 def call_of(doc: Doc, module: Module, policy: Policy) -> Call:
     """How the task with this document runs the module. TaskFailure, with the code of the attempt that it would be lost
-    on: `bad_module`, `missing_export`, `denied`, `memory_limit`."""
+    on: `bad_module`, `quarantined`, `missing_export`, `denied`, `memory_limit`."""
     if module.doc.get("prepared") is None:
         raise TaskFailure(f"devices do not get this module: {module.doc.get('refused')}", "bad_module")
+    quarantine = module.doc.get("quarantined")
+    if quarantine:
+        raise TaskFailure(
+            f"module {module.id} is quarantined, since {quarantine['reason']}: "
+            f"POST /modules/{module.id}/release lets it run again",
+            "quarantined",
+        )
     function = _function(doc, module)
     _check_allowed(doc, module)
     most = (doc.get("limits") or {}).get("memory_pages", policy.memory_pages)

@@ -5,7 +5,7 @@ An attempt is (task, attempt number, device). Only the current one changes the t
 
 import json
 
-from hub.core import flow, outputs, passing, retries, reuse
+from hub.core import flow, outputs, passing, quarantine, retries, reuse
 from hub.core.abi import call_of, reads_environment
 from hub.core.codes import classify
 from hub.core.commands import Progress, Result, Started
@@ -157,6 +157,8 @@ def progress(world: World, command: Progress) -> None:
 def result(world: World, command: Result) -> None:
     """Records the result of the current attempt, once; any other is answered, so that the device drops it."""
     task = _current(world, command.device, command.task, command.attempt)
+    if task is not None and not task.doc.get("stopping") and _error(command.fields).get("code") == "worker_died":
+        quarantine.worker_died(world, world.modules[task.doc["module"]], command.device)
     if task is None:
         _keep_superseded(world, command)
     elif task.doc.get("stopping"):
@@ -171,9 +173,13 @@ def result(world: World, command: Result) -> None:
     world.send(command.device, "ack", {"task": command.task, "attempt": command.attempt})
 
 
+def _error(fields: Doc) -> Doc:
+    return fields.get("error") or {}
+
+
 def _restarts(fields: Doc) -> bool:
     """A daemon that ended by itself runs again, unless it never can."""
-    return bool(fields.get("ok")) or classify(str((fields.get("error") or {}).get("code")))[1]
+    return bool(fields.get("ok")) or classify(str(_error(fields).get("code")))[1]
 
 
 def _restart(world: World, task: Task, fields: Doc) -> None:
@@ -200,7 +206,7 @@ def _complete(world: World, task: Task, fields: Doc) -> None:
 
 
 def _fail(world: World, task: Task, fields: Doc) -> None:
-    error = fields.get("error") or {}
+    error = _error(fields)
     code, message = str(error.get("code") or "unknown"), str(error.get("message") or "the device gave no reason")
     failure = flow.failure(code, message, "responded")
     failures = (task.doc.get("failures") or 0) + 1

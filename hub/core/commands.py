@@ -74,6 +74,13 @@ class Fetched:
 
 
 @dataclass(slots=True)
+class Release:
+    """Ends the quarantine of a module."""
+
+    id: str
+
+
+@dataclass(slots=True)
 class Sweep:
     """Lets modules go that no task has referred to for so many seconds."""
 
@@ -214,6 +221,7 @@ Command = (
     | AddModule
     | AttachModule
     | Fetched
+    | Release
     | Sweep
     | Start
     | Retry

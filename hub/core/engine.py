@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from hub.core import attempts, commands, fan, flow, modules, presence, runs, schedules, submit
+from hub.core import attempts, commands, fan, flow, modules, presence, quarantine, runs, schedules, submit
 from hub.core.load import load
 from hub.core.model import Doc, Group, Now, Outcome, Policy, Task
 from hub.core.place import why_waiting
@@ -33,6 +33,7 @@ class Engine:
             commands.AddModule: modules.add_module,
             commands.AttachModule: modules.attach_module,
             commands.Fetched: modules.fetched,
+            commands.Release: quarantine.release,
             commands.Sweep: modules.sweep,
             commands.Delete: submit.delete,
             commands.Start: _start,

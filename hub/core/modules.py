@@ -99,6 +99,9 @@ def sweep(world: World, command: Sweep) -> int:
 
 def _is_idle(world: World, module: Module, grace_s: float) -> bool:
     now = world.now
+    # Its next upload would let a quarantined one run again.
+    if module.doc.get("quarantined"):
+        return False
     return now.wall - module.doc["created_at"] >= grace_s and now.mono - module.idle_since >= grace_s
 
 

@@ -94,11 +94,11 @@ class Stage:
     def say(self, device: str, kind: str, fields: dict[str, Any]) -> None:
         self.bridge.message(device, kind, messages.make_up(kind, fields))
 
-    def finish(self, device: str, start: dict[str, Any], ok: bool = True) -> None:
+    def finish(self, device: str, start: dict[str, Any], ok: bool = True, code: str = "trap_unreachable") -> None:
         inputs = start.get("inputs")
         total = sum(one for one in inputs if isinstance(one, int)) if isinstance(inputs, list) else 0
         outcome = {"ok": True, "outputs": [total], "text": f"{total}\n"} if ok else {
-            "ok": False, "error": {"code": "trap_unreachable", "message": "unreachable"}}  # fmt: skip
+            "ok": False, "error": {"code": code, "message": "unreachable"}}  # fmt: skip
         self.say(device, "result", {"task": start["task"], "attempt": start["attempt"], **outcome})
 
     async def call(self, method: str, path: str, body: Any = None, **more: Any) -> httpx2.Response:

@@ -27,6 +27,7 @@ GOOD: dict[str, tuple[float, list[Any]]] = {
     "id": (0.7, IDS),
     "name": (0.98, ["main", "t", "a"]),
     "file": (0.8, [FILE]),
+    "image_url": (0.05, ["docker.io/myorg/extract:v1"]),
     "inputs": (0.7, [[1, 2], ["$a", 1], ["${b.outputs[0]}", 1], {"x": 1}, ["$item"]]),
     "depends_on": (0.3, [["a"], ["b"], ["a", "b"], [{"id": "a", "required": False}]]),
     "parent_id": (0.1, ["a", "b"]),
@@ -106,11 +107,14 @@ def body(chance: random.Random, kind: type) -> Any:
 
 
 def request(chance: random.Random, world: World) -> tuple[str, str, Any]:
-    known = {"tasks": [*world.tasks], "workflows": [*world.workflows], "jobs": [*world.jobs]}
+    known = {"tasks": [*world.tasks], "workflows": [*world.workflows], "jobs": [*world.jobs],
+             "modules": [*world.modules]}  # fmt: skip
     ids = {kind: chance.choice(some) if some and chance.random() < 0.95 else "nobody" for kind, some in known.items()}
     id, w, j = ids["tasks"], ids["workflows"], ids["jobs"]
     creations = [("POST", "/tasks", TaskIn), ("POST", "/workflows", WorkflowIn), ("POST", "/jobs", JobIn)]
     changes: list[tuple[str, str, type | None]] = [("PUT", f"/tasks/{id}", TaskIn), ("DELETE", f"/tasks/{id}", None)]
+    module = f"/modules/{ids.pop('modules')}"
+    changes += [("DELETE", module, None), ("POST", f"{module}/release", None)]
     for kind, one in ids.items():
         changes += [("POST", f"/{kind}/{one}/start", None)] * 3 + [("POST", f"/{kind}/{one}/stop", StopIn)]
     for kind in ("tasks", "workflows"):
@@ -119,7 +123,8 @@ def request(chance: random.Random, world: World) -> tuple[str, str, Any]:
     changes += [("DELETE", f"/workflows/{w}", None), ("POST", "/stop", StopIn)]
     looks: list[tuple[str, str, type | None]] = [
         ("GET", path, None)
-        for path in ("/tasks", "/workflows", "/jobs", "/proplets", "/modules", f"/tasks/{id}", f"/jobs/{j}",
+        for path in (module, f"{module}?form=prepared", "/tasks", "/workflows", "/jobs", "/proplets", "/modules",
+                     f"/tasks/{id}", f"/jobs/{j}",
                      f"/workflows/{w}", f"/workflows/{w}/plan", f"/workflows/{w}/graph", f"/workflows/{w}/trace")
     ]  # fmt: skip
     method, path, shape = chance.choice([*creations, *creations, *changes, *looks])
@@ -132,6 +137,7 @@ async def test_no_request_is_answered_with_5xx_and_the_engine_stays_sound(tmp_pa
     async with Stage(tmp_path) as stage:
         stage.join("d1")
         stage.join("d2", answers=False)
+        stage.join("d3", answers=False)
         for _ in range(150):
             method, path, content = request(chance, stage.runtime.engine.world)
             answer = await stage.call(method, path, content)
@@ -142,6 +148,7 @@ async def test_no_request_is_answered_with_5xx_and_the_engine_stays_sound(tmp_pa
             while not stage.held.empty():
                 start = stage.held.get_nowait()
                 if start["kind"] == "start" and chance.random() < 0.7:
-                    stage.finish("d2", start, ok=chance.random() < 0.6)
+                    code = chance.choice(["trap_unreachable", "worker_died"])
+                    stage.finish(start["device"], start, ok=chance.random() < 0.6, code=code)
     async with Stage(tmp_path) as stage:
         assert violations(stage.runtime.engine) == []

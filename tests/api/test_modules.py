@@ -225,3 +225,27 @@ async def test_modules_of_an_older_hub_are_prepared_at_the_start(tmp_path):
         module = (await stage.call("GET", f"/modules/{SHA}")).json()
         assert (module["prepared"], module["exports"][0]["name"]) == (FORM, "main")
         assert "SIMD" in (await stage.call("GET", f"/modules/{docs[1]['id']}")).json()["refused"]
+
+
+async def test_a_quarantined_module_says_why_and_is_released_by_a_call(stage, caplog):
+    for device in ("d1", "d2"):
+        stage.join(device, answers=False)
+        await task(stage, device, inputs=[1, 2], proplet_id=device)
+        await stage.call("POST", f"/tasks/{device}/start")
+        start = await asyncio.wait_for(stage.held.get(), 5)
+        error = {"code": "worker_died", "message": "killed by signal 11"}
+        stage.say(device, "result", {"task": start["task"], "attempt": start["attempt"], "ok": False, "error": error})
+        await stage.ended(device)
+    module = (await stage.call("GET", f"/modules/{SHA}")).json()
+    assert module["quarantined"]["reason"] == "it killed workers on d1 and d2"
+    assert module["quarantined"]["since"].startswith("20")
+    assert "deaths" not in module
+    assert "is quarantined" in caplog.text
+    await task(stage, "next")
+    await stage.call("POST", "/tasks/next/start")
+    assert (await stage.ended("next"))["error_info"]["code"] == "quarantined"
+    released = await stage.call("POST", f"/modules/{SHA}/release")
+    assert released.status_code == 200
+    assert "quarantined" not in released.json()
+    assert (await stage.call("POST", f"/modules/{SHA}/release")).json()["code"] == "not_quarantined"
+    assert (await stage.call("POST", f"/modules/{'0' * 64}/release")).status_code == 404
