@@ -6,7 +6,9 @@ from hub.modules import instructions as kinds
 from hub.modules.instructions import (
     BINARY,
     CONST_I32,
+    F64,
     I32,
+    I64,
     INSTRUCTIONS,
     LOAD,
     LOCAL_GET,
@@ -117,6 +119,9 @@ class Checker(State):
                     self.at, self.op = at, op
                     self.take(local_types[index : index + 1])
                     self.put(local_types[index : index + 1])
+                # The 64-bit types are the even ones.
+                if not stack[-1] & 1 and stack[-2] > ANY:
+                    self.module.to_separate.add(self.index)
                 if kind == LOCAL_SET:
                     del stack[-1]
             else:
@@ -164,6 +169,7 @@ class Checker(State):
         self.op = code
         self.features.add(instruction.feature)
         if instruction.kind != kinds.EXTENDED:
+            self.pause()
             self.zero_bytes(2 if instruction.kind == kinds.MEMORY_COPY else 1)
         self.plain(instruction)
 
@@ -217,11 +223,17 @@ class Checker(State):
     def open(self, code: int, kind: Type) -> None:
         if len(self.frames) > MAX_NESTING:
             self.bad(f"blocks lie over {MAX_NESTING} deep in each other")
+        self.pause()
         label = kind.params if code == _LOOP_CODE else kind.results
         self.frames.append((code, kind, label, len(self.stack)))
         self.stack.append(FLOOR)
         if kind.params:
             self.put(kind.params)
+
+    def pause(self) -> None:
+        """A block begins here, once the function is metered: wasm3 saves the locals that are on the stack."""
+        if self.stack[-1] > ANY and (I64 in self.locals or F64 in self.locals):
+            self.module.to_separate.add(self.index)
 
     def block_type(self) -> Type:
         first = self.code[self.at]

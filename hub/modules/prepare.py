@@ -9,6 +9,7 @@ from hub.modules.info import Limits
 from hub.modules.lower import lower
 from hub.modules.meter import Meter
 from hub.modules.reader import refuse
+from hub.modules.separate import separate
 from hub.modules.validate import MAX_SIGNATURE, check
 from hub.modules.walk import FUNCTION, GLOBAL, KINDS, MEMORY, TABLE, Span, Type, Walk, walk
 from shared.errors import TooLarge
@@ -153,6 +154,8 @@ class _Writer:
             params, body = module.type_of(index).params, found.again()
             if index in module.to_lower:
                 body = lower(module.types, params, body, self.meter.spend)
+            if index in module.to_lower or index in module.to_separate:
+                body = separate(module, params, body, self.meter.spend)
             yield sized(self.meter.body(len(params), body))
         arguments = [b"\x20" + unsigned(place) for place in range(MAX_SIGNATURE)]
         for _, called in self.wrappers.values():

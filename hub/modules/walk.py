@@ -75,7 +75,7 @@ def walk(data: bytes) -> "Walk":
 class Walk:
     """What the sections hold, in their order. functions: the type index of each, imported ones first.
 
-    to_lower: those own functions whose blocks need hub.modules.lower, found by the check.
+    to_lower, to_separate: those own functions that need hub.modules.lower and separate, found by the check.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -100,6 +100,7 @@ class Walk:
         self.custom: list[str] = []
         self.name_section: Reader | None = None
         self.to_lower: set[int] = set()
+        self.to_separate: set[int] = set()
 
     def section(self, reader: Reader) -> None:
         at = reader.at

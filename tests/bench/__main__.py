@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import broker, core, footprint, latency, rivals, throughput
+from tests.bench import broker, core, footprint, latency, modules, rivals, storm, throughput
 from tests.bench.proc import Others
 from tests.bench.report import Figure, machine, say, show, show_machine
 from tests.bench.stage import Stage
@@ -25,6 +25,11 @@ BENCHES: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "posts": throughput.posts,
     "memory": footprint.memory,
     "start": footprint.start,
+    "overhead": modules.overhead,
+    "cold": modules.cold,
+    "metering": modules.metering,
+    "runs": modules.runs,
+    "storm": storm.storm,
     "messages": broker.messages_up,
     "idle": broker.idle,
 }

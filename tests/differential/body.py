@@ -9,7 +9,7 @@ from random import Random
 
 from tests.differential import opcodes as op
 from tests.differential.inputs import edge_value
-from tests.differential.opcodes import constant, padded
+from tests.differential.opcodes import constant, padded, sleb
 from tests.edge.wasms import I32, I64, leb, vector
 
 Types = tuple[int, ...]
@@ -222,7 +222,7 @@ class Body:
 
     def block_type(self, params: Types, results: Types) -> bytes:
         if params or len(results) > 1 or self._chance(0.1):
-            return leb(self.context.type_index(Signature(params, results)))
+            return sleb(self.context.type_index(Signature(params, results)))
         return bytes(results) or b"\x40"
 
     def inside(self, params: Types, results: Types, carries: Types, depth: int) -> None:

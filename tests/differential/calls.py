@@ -12,8 +12,8 @@ from tests.differential.inputs import inputs
 from tests.differential.reference import Outcome, bits
 from tests.e2e.world import World
 
-# Tasks of one job: its body stays below 16 MB, and a page holds all of them.
-JOB = 1000
+# Tasks of one workflow: its body stays below 16 MB, and a page holds all of them.
+TOGETHER = 1000
 TIMEOUT_S = 20
 WAIT_S = 300
 
@@ -43,9 +43,9 @@ def generated_calls(seed: int, each: int) -> list[Call]:
 
 def run(world: World, calls: list[Call], **fields: Any) -> Iterator[tuple[Call, dict[str, Any]]]:
     """Each call with the task that made it, ended. fields: further ones of every task."""
-    for at in range(0, len(calls), JOB):
-        part = calls[at : at + JOB]
-        yield from zip(part, _job(world, [_task(call, fields) for call in part]), strict=True)
+    for at in range(0, len(calls), TOGETHER):
+        part = calls[at : at + TOGETHER]
+        yield from zip(part, _ended(world, [_task(call, fields) for call in part]), strict=True)
 
 
 def _task(call: Call, fields: dict[str, Any]) -> dict[str, Any]:
@@ -53,13 +53,14 @@ def _task(call: Call, fields: dict[str, Any]) -> dict[str, Any]:
             "file": base64.b64encode(call.data).decode(), **fields}  # fmt: skip
 
 
-def _job(world: World, tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The tasks of a parallel job at its end, in their order."""
-    id = f"job-{next(_numbers)}"
-    world.client.create_job("calls", tasks, job_id=id, execution_mode="parallel", fail_fast=False)
-    world.client.start_job(id)
-    world.client.wait_job(id, WAIT_S)
-    ended: list[dict[str, Any]] = world.client.tasks(job_id=id, limit=JOB)["tasks"]
+def _ended(world: World, tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The tasks at their end, in their order; the hub forgets them."""
+    id = f"calls-{next(_numbers)}"
+    world.client.create_workflow(tasks, workflow_id=id, fail_fast=False)
+    world.client.start_workflow(id)
+    world.client.wait_workflow(id, WAIT_S)
+    ended: list[dict[str, Any]] = world.client.tasks(workflow_id=id, limit=TOGETHER)["tasks"]
+    world.client.delete_workflow(id)
     return ended
 
 

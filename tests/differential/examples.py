@@ -10,7 +10,7 @@ from tests.differential.inputs import inputs
 from tests.e2e.world import EXAMPLES
 from tests.edge.wasms import F32, F64, I32, I64
 
-_TYPES = {"i32": I32, "i64": I64, "f32": F32, "f64": F64}
+TYPES = {"i32": I32, "i64": I64, "f32": F32, "f64": F64}
 # module: the greatest input where the running time grows with it; the least is 1.
 _MOST = {"fibonacci": 100, "spin": 50_000, "checksum": 70_000, "sha256": 8, "collatz": 1 << 40}
 
@@ -25,7 +25,7 @@ def example_calls(each: int) -> list[Call]:
             continue
         for export in info.exports:
             if export.signature is not None:
-                params, results = (tuple(_TYPES[type_] for type_ in types) for types in
+                params, results = (tuple(TYPES[type_] for type_ in types) for types in
                                    (export.signature.params, export.signature.results))  # fmt: skip
                 function = Function(export.name, params, results)
                 random = Random(f"{path.stem}.{export.name}")

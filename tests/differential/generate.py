@@ -60,6 +60,16 @@ def generate(seed: int) -> Generated:
     return Generated(_module(context, bodies, exported, start), exported)
 
 
+def large(seed: int, size: int) -> bytes:
+    """A module of about so many bytes: many functions, the first of them exported as `main` () -> i32."""
+    random = Random(seed)
+    context = Context(random, types=[], globals=[(type_, True) for type_ in op.TYPES], pages=1)
+    bodies = [_function(context, Signature((), (I32,)))]
+    while sum(map(len, bodies)) < size - 300:
+        bodies.append(_function(context, _signature(random)))
+    return _module(context, bodies, [Function("main", (), (I32,))], None)
+
+
 def _signature(random: Random) -> Signature:
     results = tuple(random.choices(op.TYPES, k=random.choice((0, 1, 1, 1, 1, 2, 3))))
     return Signature(tuple(random.choices(op.TYPES, k=random.randint(0, 4))), results)
@@ -92,7 +102,7 @@ def _module(context: Context, bodies: list[bytes], exported: list[Function], sta
     indices = [context.type_index(one) for one in context.functions]
     types = [_type(one) for one in context.types]
     own = [at for at in range(len(bodies)) if at != start]
-    exports = [name(one.name) + b"\x00" + leb(at) for one, at in zip(exported, own, strict=True)]
+    exports = [name(one.name) + b"\x00" + leb(at) for one, at in zip(exported, own, strict=False)]
     data = b""
     sections = [(1, vector(types)), (3, vector([leb(index) for index in indices]))]
     if context.table:
