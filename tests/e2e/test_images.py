@@ -1,11 +1,12 @@
 """Tasks that name their module by image_url, through REST with a real hub and a real edge."""
 
+import json
 import signal
 import threading
 import time
 
 import pytest
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from tests.e2e.world import module
 from tests.images.servers import INDEX, Registry
@@ -77,6 +78,24 @@ def test_a_pull_that_fails_fails_the_task_and_says_why(world, registry):
         assert (ended["state_name"], ended["error_info"]["code"]) == ("Failed", "bad_module")
         assert says in ended["error"]
         assert world.call("GET", f"/tasks/t{at}/attempts")["total"] == 0
+
+
+def test_no_key_of_a_url_and_no_password_gets_into_the_log_or_an_error(make_world, registry, tmp_path):
+    registry.auth, registry.login = "basic", ("ann", "hunter2")
+    registry.pages["/addition.wasm"] = Response(ADDITION)
+    registry.pages["/moved"] = RedirectResponse("/addition.wasm?key=hunter2")
+    login = {"username": "ann", "password": "hunter2"}
+    (tmp_path / "auth.json").write_text(json.dumps({"auths": {registry.at: login}}))
+    world = make_world("--image-host", registry.at, "--registry-auth", str(tmp_path / "auth.json"))
+    world.start_edges("a")
+    urls = ("{}/myorg/addition:v1", "http://{}/addition.wasm?key=hunter2", "http://{}/moved", "http://{}/no?k=hunter2")
+    for at, url in enumerate(urls):
+        task(world, f"t{at}", url.format(registry.at))
+    ended = [outcome(world, f"t{at}") for at in range(4)]
+    assert ended[:3] == [("Completed", "30\n")] * 3
+    assert world.hub.stop() == 0
+    assert world.hub.text.count("fetch") >= 4
+    assert "hunter2" not in ended[3][1] + world.hub.text
 
 
 def test_creating_and_starting_wait_for_no_network_and_many_tasks_fetch_once(world, registry):
