@@ -80,7 +80,8 @@ class _Worker:
         if self.trim is not None:
             self.trim.cancel()
         self._writer.close()
-        return await self.kill()
+        # Whoever waits here may be cancelled while others wait too.
+        return await asyncio.shield(self.kill())
 
 
 class _Job:

@@ -32,6 +32,8 @@ SHA, SHA_OF = "SHA-256 of 1 MiB", 16_384
 FIB_WAT = """(module (func $fib (export "main") (param i32) (result i32)
     (if (i32.lt_s (local.get 0) (i32.const 2)) (then (return (local.get 0))))
     (i32.add (call $fib (i32.sub (local.get 0) (i32.const 1))) (call $fib (i32.sub (local.get 0) (i32.const 2))))))"""
+MEMORY_WAT = """(module (memory 2) (func (export "main") (param i32 i32) (result i32)
+    (i32.store (i32.const 100000) (local.get 0)) (i32.add (i32.load (i32.const 100000)) (local.get 1))))"""
 
 
 class Port:
@@ -66,7 +68,7 @@ class Runner:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         # No worker is replaced in the middle of a bench.
-        self.pool = Pool(runs=WARM_UP + RUNS)
+        self.pool = Pool(runs=2 * RUNS)
         self._numbers = count(1)
 
     async def run(self, path: Path, inputs: list[int]) -> float:
@@ -170,15 +172,17 @@ def _duration_ms(data: bytes, function: str, of: int) -> float:
 
 
 def runs(stage: Stage) -> Iterator[Figure]:
-    """Ten thousand tasks in one worker."""
+    """Ten thousand tasks in one worker, every other one of a module with memory."""
 
     async def measure(runner: Runner, path: Path) -> tuple[float, float]:
-        for _ in range(WARM_UP):
-            await runner.run(path, ADDITION)
+        paths = path, runner.folder / "memory"
+        paths[1].write_bytes(accept(bytes(wasmtime.wat2wasm(MEMORY_WAT))).prepared)
+        for at in range(WARM_UP):
+            await runner.run(paths[at % 2], ADDITION)
         workers = _workers(runner)
         before = rss_mb(*workers)
-        for _ in range(RUNS):
-            await runner.run(path, ADDITION)
+        for at in range(RUNS):
+            await runner.run(paths[at % 2], ADDITION)
         if _workers(runner) != workers:
             raise RuntimeError("another worker took over")
         return before, rss_mb(*workers)

@@ -60,15 +60,15 @@ class Label:
 class Body:
     """Writes one function. Everything it emits leaves the stack as its name says."""
 
-    def __init__(self, context: Context, signature: Signature, indirect: bool) -> None:
+    def __init__(self, context: Context, signature: Signature, more_locals: int = 0) -> None:
         self.context = context
         self.random = context.random
         self.signature = signature
-        self.indirect = indirect and bool(context.table)
         self.code = bytearray()
         self.locals: list[int] = [*signature.params]
         for type_ in op.TYPES:
             self.locals += [type_] * self.random.randint(1, 2)
+        self.locals += self.random.choices(op.TYPES, k=more_locals)
         self.free = len(self.locals)
         # For NaNs to be looked at. Only `observed` writes them, and loops their counters.
         self.scratch = {type_: self._local(type_) for type_ in op.FLOATS}
@@ -332,7 +332,7 @@ class Body:
         for param in signature.params:
             self.value(param, depth)
         table = self.context.table
-        if function in table and self.indirect and self._chance(0.8):
+        if function in table and self._chance(0.8):
             if self._chance(0.9):
                 self.emit(constant(I32, self.random.choice([at for at, one in enumerate(table) if one == function])))
             else:

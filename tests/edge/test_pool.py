@@ -202,6 +202,14 @@ async def test_close_ends_everything(tmp_path):
     assert not ended.done()
 
 
+async def test_close_while_a_worker_is_being_replaced(tmp_path):
+    pool = Pool(runs=1)
+    await pool.open()
+    assert (await Runs(pool, tmp_path).run(inputs=[1, 2]))["ok"]
+    await asyncio.sleep(0)  # the replacement has begun
+    await pool.close()
+
+
 ORPHAN = """
 import asyncio, sys
 from edge.cpython.pool import Pool
