@@ -26,7 +26,8 @@ TASKS = 500
 RUNS = 10_000
 # Some runs come first: what a process allocates once is no growth.
 WARM_UP = 500
-SIZES = (1_000, 100_000, 1_000_000)
+# size in bytes: how often it is started cold, another module each time
+SIZES = {1_000: 9, 100_000: 5, 1_000_000: 1}
 FIB, FIB_OF = "fib(30)", 30
 SHA, SHA_OF = "SHA-256 of 1 MiB", 16_384
 FIB_WAT = """(module (func $fib (export "main") (param i32) (result i32)
@@ -117,9 +118,9 @@ def overhead(stage: Stage) -> Iterator[Figure]:
 def cold(stage: Stage) -> Iterator[Figure]:
     """From the bytes of a module that no process has seen to its first result, and what the hub did at its upload."""
     engine = Library(wasm3_file())
-    for size in SIZES:
+    for size, times in SIZES.items():
         accepting, ours, theirs = [], [], []
-        for seed in range(ROUNDS if size < SIZES[-1] else 3):
+        for seed in range(times):
             data = large(seed, size)
             begin = time.perf_counter()
             prepared = accept(data).prepared
