@@ -15,6 +15,8 @@ from hub.link.port import Link
 from hub.runtime import Runtime
 from hub.store.blobs import Blobs
 from hub.store.journal import Journal
+from hub.store.logs import Logs
+from hub.telemetry import Telemetry
 
 
 class Assembly:
@@ -36,15 +38,20 @@ class Assembly:
         self.library = Library(self.runtime, GRACE_S)
         self.feed = Feed()
         self.bridge = Bridge(link, self.runtime.submit, self.library.read, self.runtime.clock, policy)
+        self.telemetry = Telemetry(self.runtime.engine.world, Logs(data / "logs"), self.runtime.clock)
+        self.telemetry.on_said = self.feed.say
+        self.bridge.on_log = self.telemetry.hear_log
+        self.bridge.on_publish = self.telemetry.hear_publish
         self.runtime.on_send = self.bridge.send
         self.runtime.on_changed = self._changed
         self.runtime.on_discard = self.library.discard
         self.runtime.on_fetch = self.library.fetch
-        self.app = build(self.runtime, self.library, self.feed, str(uuid4()), names)
+        self.app = build(self.runtime, self.library, self.telemetry, self.feed, str(uuid4()), names)
 
     def _changed(self, put: Put) -> None:
         self.feed.publish(put)
         self.library.changed(put)
+        self.telemetry.changed(put)
 
     async def start(self) -> None:
         """Takes up what the store holds."""
@@ -52,8 +59,10 @@ class Assembly:
         await self.runtime.start()
         self.bridge.epoch = self.runtime.epoch
         await self.library.open()
+        self.telemetry.open()
 
     async def stop(self) -> None:
         """Writes what waits, and lets go of the store. Neither requests nor messages must come any more."""
         await self.library.close()
         await self.runtime.stop()
+        await self.telemetry.close()

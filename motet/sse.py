@@ -5,7 +5,8 @@ from typing import Any, TypedDict
 
 
 class Event(TypedDict):
-    """One event: id to resume behind, event `task`, `workflow`, `job`, `proplet` or `done`, data its document."""
+    """One event: id to resume behind; event `task`, `workflow`, `job`, `proplet`, `log`, `publish` or `done`; data its
+    document."""
 
     id: str
     event: str

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from hub.library import Library
 from hub.runtime import Runtime
+from hub.telemetry import Telemetry
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -27,6 +28,11 @@ def nothing() -> Response:
 def library_of(request: Request) -> Library:
     library: Library = request.app.state.library
     return library
+
+
+def telemetry_of(request: Request) -> Telemetry:
+    telemetry: Telemetry = request.app.state.telemetry
+    return telemetry
 
 
 def runtime_of(request: Request) -> Runtime:

@@ -9,12 +9,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub.api import events, groups, guard, health, looking, modules, problems, proplets, runs, tasks
+from hub.api import events, groups, guard, health, logs, looking, modules, problems, proplets, runs, tasks
 from hub.api.answers import Endpoint
 from hub.api.bodies import MAX_BODY
 from hub.api.modules import MAX_UPLOAD
 from hub.library import Library
 from hub.runtime import Runtime
+from hub.telemetry import Telemetry
 from shared.errors import MotetError, TooLarge
 
 # path: {method: endpoint}. One route a path, so that a 405 lists every method there is.
@@ -29,6 +30,7 @@ ROUTES: dict[str, dict[str, Endpoint]] = {
     "/tasks/{id}/stop": {"POST": tasks.stop_task},
     "/tasks/{id}/results": {"GET": tasks.task_results},
     "/tasks/{id}/attempts": {"GET": tasks.task_attempts},
+    "/tasks/{id}/logs": {"GET": logs.task_logs},
     "/tasks/{id}/events": {"GET": events.task_events},
     "/tasks/{id}/retry": {"POST": runs.retry("task")},
     "/tasks/{id}/copy": {"POST": runs.duplicate("copy", "task")},
@@ -57,6 +59,8 @@ ROUTES: dict[str, dict[str, Endpoint]] = {
     "/proplets": {"GET": proplets.list_proplets},
     "/proplets/{id}": {"GET": proplets.get_proplet, "DELETE": proplets.delete_proplet},
     "/proplets/{id}/alive-history": {"GET": proplets.alive_history},
+    "/proplets/{id}/logs": {"GET": logs.proplet_logs},
+    "/proplets/{id}/messages": {"GET": logs.proplet_messages},
     "/modules": {"GET": modules.list_modules},
     "/modules/{id}": {"GET": modules.get_module, "DELETE": modules.delete_module},
     "/modules/{id}/release": {"POST": modules.release_module},
@@ -64,7 +68,12 @@ ROUTES: dict[str, dict[str, Endpoint]] = {
 
 
 def build(
-    runtime: Runtime, library: Library, feed: events.Feed, instance_id: str, names: frozenset[str] | None = None
+    runtime: Runtime,
+    library: Library,
+    telemetry: Telemetry,
+    feed: events.Feed,
+    instance_id: str,
+    names: frozenset[str] | None = None,
 ) -> ASGIApp:
     """names: what a request may call the hub in its Host header; None for anything."""
     app = Starlette(
@@ -78,6 +87,7 @@ def build(
     app.router.redirect_slashes = False
     app.state.runtime = runtime
     app.state.library = library
+    app.state.telemetry = telemetry
     app.state.feed = feed
     app.state.instance_id = instance_id
     return _without_trailing_slash(app)

@@ -1,8 +1,9 @@
 """/events: what changes, live, as Server-Sent Events (WHATWG HTML, "Server-sent events").
 
 An event is `task`, `workflow`, `job` or `proplet` with the changed document and its `status` in words, or `deleted`.
-`done` is the end of what was asked for. `resync` comes first where the hub cannot tell all that happened since the
-reader's Last-Event-ID: read the state anew.
+`log` and `publish` are what a task says meanwhile: they are no changes, have no id and are never told again. `done` is
+the end of what was asked for. `resync` comes first where the hub cannot tell all that happened since the reader's
+Last-Event-ID: read the state anew.
 """
 
 import asyncio
@@ -18,9 +19,10 @@ from starlette.types import Message, Receive, Send
 from starlette.types import Scope as Connection
 
 from hub.api.answers import runtime_of
-from hub.api.views import group_view, proplet_view, task_view
-from hub.core.model import JOBS, PROPLETS, TASKS, WORKFLOWS, Doc, Put
+from hub.api.views import group_view, proplet_view, said_view, task_view
+from hub.core.model import JOBS, PROPLETS, TASKS, WORKFLOWS, Doc, Put, Task
 from hub.runtime import Runtime
+from hub.telemetry import PUBLISH
 from shared import states
 from shared.errors import BadRequest, TooMany, Unavailable
 
@@ -52,6 +54,14 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What a task has said: the event's name, and its data."""
+
+    event: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
     """What a stream was asked for: a kind and an id, or everything."""
 
@@ -68,6 +78,12 @@ class Scope:
         """Whether the change is the end of what was asked for."""
         gone = change.doc is None or change.doc.get("state") in states.ENDED
         return gone and self._is_itself(change)
+
+    def hears(self, event: str, task: Task) -> bool:
+        """Whether it is told what this task says. Who follows everything hears messages, and not every line."""
+        if not self.kind:
+            return event == PUBLISH
+        return self.id == (task.id if self.kind == "task" else task.doc.get(f"{self.kind}_id"))
 
     def _is_itself(self, change: Change) -> bool:
         return change.table == f"{self.kind}s" and change.id == self.id
@@ -86,7 +102,7 @@ class Reader:
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
-        self.queue: asyncio.Queue[Change | None] = asyncio.Queue()
+        self.queue: asyncio.Queue[Change | Said | None] = asyncio.Queue()
         # The end of what it asked for is in the queue, or was.
         self.ended = False
 
@@ -116,6 +132,14 @@ class Feed:
                 reader.tell(change)
             else:
                 self._let_go(reader)
+
+    def say(self, event: str, task: Task, said: Doc) -> None:
+        """Tells what a task says to those who follow it; who is far behind misses it, and no change for it."""
+        readers = [one for one in self._readers if one.scope.hears(event, task) and one.queue.qsize() < KEPT]
+        if readers:
+            told = Said(event, msgspec.json.encode(said_view(said)))
+            for reader in readers:
+                reader.queue.put_nowait(told)
 
     def since(self, number: int) -> list[Change] | None:
         """Every change after that number; None when they are not all kept."""
@@ -234,6 +258,9 @@ async def _lines(reader: Reader, runtime: Runtime, current: Change | None, resyn
             continue
         if change is None:
             return
+        if isinstance(change, Said):
+            yield b"event: %b\ndata: %b\n\n" % (change.event.encode(), change.data)
+            continue
         data = msgspec.json.encode(_view(runtime, change))
         if change.number:
             event = change.table[:-1] if change.doc is not None else "deleted"

@@ -182,6 +182,11 @@ def proplet_view(proplet: Proplet) -> Doc:
     return view
 
 
+def said_view(said: Doc) -> Doc:
+    """A log line or a message."""
+    return {**said, "time": time_text(said["time"])}
+
+
 def module_view(module: Module) -> Doc:
     """What was inspected, under the sha256, and how many tasks refer to it."""
     doc = module.doc

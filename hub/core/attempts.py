@@ -137,7 +137,7 @@ def take_up(world: World) -> None:
 
 
 def started(world: World, command: Started) -> None:
-    task = _current(world, command.device, command.task, command.attempt)
+    task = current(world, command.device, command.task, command.attempt)
     if task is not None and task.state == states.SCHEDULED:
         begin = _begin(world, task, world.now.wall)
         world.proplets[command.device].has_loaded(world.modules[task.doc["module"]].blobs[-1])
@@ -146,7 +146,7 @@ def started(world: World, command: Started) -> None:
 
 
 def progress(world: World, command: Progress) -> None:
-    task = _current(world, command.device, command.task, command.attempt)
+    task = current(world, command.device, command.task, command.attempt)
     if task is not None:
         changes: Doc = {"progress": command.share}
         if command.message is not None:
@@ -156,7 +156,7 @@ def progress(world: World, command: Progress) -> None:
 
 def result(world: World, command: Result) -> None:
     """Records the result of the current attempt, once; any other is answered, so that the device drops it."""
-    task = _current(world, command.device, command.task, command.attempt)
+    task = current(world, command.device, command.task, command.attempt)
     if task is not None and not task.doc.get("stopping") and _error(command.fields).get("code") == "worker_died":
         quarantine.worker_died(world, world.modules[task.doc["module"]], command.device)
     if task is None:
@@ -197,8 +197,11 @@ def _complete(world: World, task: Task, fields: Doc) -> None:
     reported = {key: fields[key] for key in REPORTED if key in fields}
     # What a program printed is its result, unless the device says another.
     text = fields.get("text", fields.get("stdout"))
-    if text is not None and "outputs" not in reported:
+    if "outputs" not in reported and text is not None:
         reported["outputs"] = outputs.of_text(text)
+    elif "outputs" not in reported and "output" in reported:
+        # Bytes that are no text: their base64 is what other tasks can be given.
+        reported["outputs"] = [reported["output"]]
     times = _times(world, task)
     world.move(task, states.COMPLETED, {**times, "results": "" if text is None else text, **reported})
     reuse.remember(world, task)
@@ -240,7 +243,8 @@ def _begin(world: World, task: Task, wall: float) -> float:
     return wall
 
 
-def _current(world: World, device: str, id: str, attempt: int) -> Task | None:
+def current(world: World, device: str, id: str, attempt: int) -> Task | None:
+    """The task whose current attempt this is, on this device; None for any other."""
     task = world.tasks.get(id)
     if task is None or task.state not in states.ACTIVE:
         return None

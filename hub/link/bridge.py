@@ -1,6 +1,7 @@
 """Between the link and the engine: bytes to commands, outputs to bytes, and modules in chunks."""
 
 import base64
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -36,6 +37,9 @@ class Bridge:
         self.clock = clock
         self.policy = policy
         self.epoch = 0
+        # Set by who keeps what devices say beside results: (device, fields of the message)
+        self.on_log: Callable[[str, Doc], None] = lambda device, fields: None
+        self.on_publish: Callable[[str, Doc], None] = lambda device, fields: None
         # Messages dropped because they were not what the table of messages says, by kind.
         self.dropped: Counter[str] = Counter()
         # What each connected device can take: (bytes of a message, bytes of a chunk).
@@ -52,7 +56,7 @@ class Bridge:
 
     def message(self, device: str, kind: str, payload: bytes) -> None:
         try:
-            fields = read_up(kind, payload)
+            fields = read_up(kind, _whole(payload))
         except MotetError as error:
             self.dropped[kind] += 1
             log.warning("dropped a message of %s: %s", device, error.message)
@@ -60,7 +64,9 @@ class Bridge:
         if kind == "need":
             self._send_chunk(device, fields["module"], fields["offset"])
         elif kind == "log":
-            log.info("%s: %s", device, fields["text"])
+            self.on_log(device, fields)
+        elif kind == "publish":
+            self.on_publish(device, fields)
         elif kind == "hello":
             self._welcome(device, fields)
         command = _command(device, kind, fields)
@@ -115,6 +121,16 @@ class Bridge:
         if len(payload) > limit and kind == "start":
             raise TooLarge(f"its start message of {len(payload)} bytes is over the {limit} that {device} takes")
         self.link.send(device, payload)
+
+
+def _whole(payload: bytes) -> bytes:
+    """The payload with half a UTF-16 pair, which JSON can escape and nothing can store, as a question mark."""
+    if b"\\ud" not in payload.lower():
+        return payload
+    try:
+        return json.dumps(json.loads(payload), ensure_ascii=False).encode(errors="replace")
+    except (ValueError, RecursionError):
+        return payload
 
 
 def _command(device: str, kind: str, fields: Doc) -> commands.Command | None:

@@ -124,7 +124,7 @@ def request(chance: random.Random, world: World) -> tuple[str, str, Any]:
     looks: list[tuple[str, str, type | None]] = [
         ("GET", path, None)
         for path in (module, f"{module}?form=prepared", "/tasks", "/workflows", "/jobs", "/proplets", "/modules",
-                     f"/tasks/{id}", f"/jobs/{j}",
+                     f"/tasks/{id}", f"/tasks/{id}/logs", "/proplets/d1/logs", "/proplets/d1/messages", f"/jobs/{j}",
                      f"/workflows/{w}", f"/workflows/{w}/plan", f"/workflows/{w}/graph", f"/workflows/{w}/trace")
     ]  # fmt: skip
     method, path, shape = chance.choice([*creations, *creations, *changes, *looks])

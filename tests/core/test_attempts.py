@@ -40,7 +40,7 @@ def test_a_result_without_started_counts_from_the_dispatch(play):
         ({"text": '{"a": 1}\n'}, '{"a": 1}\n', [{"a": 1}]),
         ({"stdout": "hello\n", "exit_code": 0}, "hello\n", ["hello"]),
         ({"stdout": "beside\n", "text": "30\n", "outputs": [30]}, "30\n", [30]),
-        ({"output": "/w=="}, "", None),
+        ({"output": "/w==", "exit_code": 0}, "", ["/w=="]),
     ],
 )
 def test_what_a_task_wrote_or_printed_is_its_result(play, fields, results, outputs):

@@ -98,6 +98,15 @@ def test_for_each_makes_a_task_of_each_item_and_the_child_behind_it_gets_a_list(
     assert start.fields["inputs"]["of"] == [2, 1, 0]
 
 
+def test_for_each_goes_over_a_list_that_a_parent_has_printed_as_json(play):
+    play.workflow(spec("a"), spec("each", ["a"], for_each="$a", inputs=["$item", 1]))
+    result = {"ok": True, "text": '[5, "x", {"y": 6}]\n', "fuel": 7, "stderr": "3 rows\n"}
+    play.do(commands.Result(play.at("a").doc["proplet_id"], "a", 1, result))
+    assert play.at("a").doc["outputs"] == [[5, "x", {"y": 6}]]
+    assert (play.at("a").doc["fuel"], play.at("a").doc["stderr"]) == (7, "3 rows\n")
+    assert [play.at(id).doc["inputs"] for id in parts(play, "each")] == [[5, 1], ["x", 1], [{"y": 6}, 1]]
+
+
 @pytest.mark.parametrize(
     "value, more, state, code",
     [
