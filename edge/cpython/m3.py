@@ -96,6 +96,10 @@ class Library:
             function.restype = result
             function.argtypes = arguments
         self.api = library
+        # Not of the C API, and not in every build: what a trap recorded of its calls is freed by the next call alone.
+        self.forget_calls: Any = getattr(library, "ClearBacktrace", None)
+        if self.forget_calls is not None:
+            self.forget_calls.argtypes = (_POINTER,)
         # wasm3 hands the number back with every call: one callback serves all functions of all instances.
         self.links: dict[int, _Link] = {}
         self.last = 0
@@ -227,6 +231,8 @@ class Instance:
         """Free everything; no function of this instance may be called any more."""
         for number in self._numbers:
             del self._library.links[number]
+        if self._library.forget_calls is not None:
+            self._library.forget_calls(self.runtime)
         self._api.m3_FreeRuntime(self.runtime)
         self._api.m3_FreeEnvironment(self._environment)
 
