@@ -8,6 +8,7 @@ import time
 import pytest
 from wasmtime import wat2wasm
 
+from edge.cpython import boardthread
 from edge.cpython.pool import Pool
 from hub.modules.prepare import prepare
 from shared.errors import TaskFailure
@@ -167,7 +168,8 @@ async def test_a_board_hears_one_call_at_a_time_and_never_in_the_loop(runs):
     assert threading.main_thread() not in runs.board.threads
 
 
-async def test_a_call_that_never_returns_holds_up_nobody_for_good(runs):
+async def test_a_call_that_never_returns_holds_up_nobody_for_good(runs, monkeypatch):
+    monkeypatch.setattr(boardthread, "PATIENCE_S", 0.2)
     stuck, started, ended = runs.start(READING, [13], allow=ALLOW)
     await started.wait()
     waiting = runs.start(READING, [1], allow=ALLOW)[2]
@@ -175,6 +177,7 @@ async def test_a_call_that_never_returns_holds_up_nobody_for_good(runs):
     assert not waiting.done()
     runs.pool.stop(stuck, 1, 0)
     assert code(await ended) == "cancelled"
+    assert not waiting.done()  # the board has time to come to its end: it hears one call at a time
     assert (await asyncio.wait_for(waiting, 2))["outputs"] == [1]
     assert (await runs.run(READING, [1], allow=ALLOW))["outputs"] == [1]
 
