@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from hub.core.commands import AddModule, Fetched, Sweep
 from hub.core.model import MODULES, Doc, Put
 from hub.modules.accept import Accepted, accept
+from hub.modules.prepare import FORM
 from hub.runtime import Runtime
 from hub.store.blobs import Blobs
 from hub.store.journal import Journal
@@ -77,8 +78,8 @@ class Library:
             sha = await asyncio.to_thread(lambda: sha256(data).hexdigest())
         known = self._modules.get(sha)
         # Storing it again would cost syncs: 18 s for a job of 2,000 tasks with one module on an SD card.
-        if known is not None and "prepared" in known.doc and all(map(self._blobs.has, known.blobs)):
-            await self._runtime.do(AddModule(known.doc))
+        if known is not None and known.doc.get("prepared") and all(map(self._blobs.has, known.blobs)):
+            self._runtime.submit(AddModule(known.doc))
             return sha
         if len(data) <= INLINE_BYTES:
             accepted = accept(data)
@@ -172,12 +173,13 @@ class Library:
 def document(sha: str, accepted: Accepted) -> Doc:
     """What the hub knows of a module (hub.core.abi.Module)."""
     prepared = sha256(accepted.prepared).hexdigest()
-    return {"id": sha, "prepared": prepared, "prepared_size": len(accepted.prepared), **accepted.info.to_doc()}
+    size = len(accepted.prepared)
+    return {"id": sha, "prepared": prepared, "prepared_size": size, "form": FORM, **accepted.info.to_doc()}
 
 
 def prepare_old(journal: Journal, blobs: Blobs) -> None:
     """Prepares the modules of a store that an older hub has left, before the engine sees them. Blocks."""
-    old = [doc for doc in journal.tables.get(MODULES, {}).values() if not {"prepared", "refused"} & doc.keys()]
+    old = [doc for doc in journal.tables.get(MODULES, {}).values() if doc.get("form") != FORM]
     for doc in old:
         changed = _prepared(blobs, doc["id"])
         journal.append([Put(MODULES, doc["id"], {**doc, **changed})])
@@ -191,6 +193,6 @@ def _prepared(blobs: Blobs, sha: str) -> dict[str, Any]:
         accepted = accept(blobs.get(sha))
     except MotetError as error:
         log.warning("module %s cannot be used any more: %s", sha, error.message)
-        return {"refused": error.message}
+        return {"refused": error.message, "form": FORM, "prepared": None}
     blobs.put(accepted.prepared)
-    return document(sha, accepted)
+    return {**document(sha, accepted), "refused": None}

@@ -203,6 +203,26 @@ class Api:
         return await self._document(calls.page("proplets", filters))
 
     @operation
+    async def logs(self, /, task_id: str, **filters: Any) -> Document:
+        """A page: `offset`, `limit`, `total`, `dropped`, `logs`, the oldest first. filters: those and `level`."""
+        return await self._document(calls.get("tasks", task_id, "logs", filters))
+
+    @operation
+    async def modules(self, /, **filters: Any) -> Document:
+        """A page: `offset`, `limit`, `total`, `modules`. filters: those and `export`, the name of a function."""
+        return await self._document(calls.page("modules", filters))
+
+    @operation
+    async def module(self, sha256: str) -> Document:
+        """What is known of a module: its functions, which proplets have it and which could run it."""
+        return await self._document(calls.get("modules", sha256))
+
+    @operation
+    async def release_module(self, sha256: str) -> Document:
+        """Ends its quarantine. Conflict when there is none."""
+        return await self._document(calls.act("modules", sha256, "release"))
+
+    @operation
     async def cron_preview(
         self, schedule: str, timezone: str | None = None, from_: str | None = None, count: int | None = None
     ) -> list[str]:

@@ -158,7 +158,7 @@ def group_view(runtime: Runtime, group: Group, tasks: bool = True) -> Doc:
 
 # Of a module, what is printed as null where there is none.
 _SAID = ("memory", "table", "start")
-_UNSAID = ("id", "deaths", "quarantined")
+_UNSAID = ("id", "form", "deaths", "quarantined")
 _HELLO = ("agent", "runtime", "caps", "boot", "mem_total", "flash_free", "slots", "labels")
 
 

@@ -33,8 +33,9 @@ class Call(NamedTuple):
 class Module:
     """A module: its document, and what is asked of that at every dispatch.
 
-    The document has `id`, the sha256 of the upload; `prepared` and `prepared_size`, the form that devices run; and what
-    was inspected. An old one that is not accepted any more has `refused`, a sentence, in place of a prepared form.
+    The document has `id`, the sha256 of the upload; `prepared` and `prepared_size`, the form that devices run; what was
+    inspected; and `form`, the number of the way it was prepared. An old one that is not accepted any more has
+    `refused`, a sentence, in place of a prepared form.
     """
 
     __slots__ = ("doc", "functions", "id", "idle_since", "pages", "privileged", "sources", "tasks", "words")

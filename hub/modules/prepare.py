@@ -15,6 +15,8 @@ from hub.modules.walk import FUNCTION, GLOBAL, KINDS, MEMORY, TABLE, Span, Type,
 from shared.errors import TooLarge
 from shared.host import FUEL, MODULE, TICK
 
+# Raised when what write() makes of a module changes: a hub prepares the modules in its store anew at its next start.
+FORM = 1
 # 256 MiB
 MAX_PAGES = 4096
 # How far a module may grow: the code of loops becomes eight times as large. So a small module is small work.

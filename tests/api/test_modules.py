@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hub.core.model import MODULES, Put
-from hub.modules.accept import accept
+from hub.modules.accept import Accepted, accept
 from hub.store.blobs import Blobs
 from hub.store.journal import Journal
 from tests.api.stage import ADDITION, FILE, Stage
@@ -225,6 +225,22 @@ async def test_modules_of_an_older_hub_are_prepared_at_the_start(tmp_path):
         module = (await stage.call("GET", f"/modules/{SHA}")).json()
         assert (module["prepared"], module["exports"][0]["name"]) == (FORM, "main")
         assert "SIMD" in (await stage.call("GET", f"/modules/{docs[1]['id']}")).json()["refused"]
+
+
+async def test_modules_are_prepared_anew_when_the_way_of_it_has_changed(tmp_path, monkeypatch):
+    async with Stage(tmp_path) as stage:
+        await task(stage, inputs=[1, 2])
+    monkeypatch.setattr("hub.library.FORM", 10**6)
+    newer = PREPARED + bytes.fromhex("0002016e")  # a custom section named n
+    monkeypatch.setattr("hub.library.accept", lambda data: Accepted(accept(data).info, newer))
+    async with Stage(tmp_path) as stage:
+        stage.join("d1", answers=False)
+        await stage.call("POST", "/tasks/t/start")
+        start = await asyncio.wait_for(stage.held.get(), 5)
+        assert (start["module"], start["size"]) == (hashlib.sha256(newer).hexdigest(), len(newer))
+    monkeypatch.undo()
+    async with Stage(tmp_path) as stage:
+        assert (await stage.call("GET", f"/modules/{SHA}")).json()["prepared"] == FORM
 
 
 async def test_a_quarantined_module_says_why_and_is_released_by_a_call(stage, caplog):
