@@ -139,3 +139,25 @@ def test_hardware_is_asked_where_it_is_and_as_the_task_allows(world, run):
     assert "gpio_write:2" in task["error"]
     task = run("alarm", "alarm", inputs=[0], allow=["sensor", "publish"])
     assert (task["error_info"]["code"], len(task.get("attempts") or ())) == ("denied", 0)
+
+
+def test_progress_is_told_while_a_task_runs_and_begins_anew_with_each_run(world):
+    id = f"t{next(_numbers)}"
+    world.client.create_task("primes", id=id, file=module("progress"), inputs=[50_000_000], stop_grace_s=20)
+    world.client.start_task(id)
+    told = world.until(lambda: 0 < world.client.task(id)["progress"] < 1 and world.client.task(id), task_id=id)
+    assert told["state_name"] == "Running"
+    world.client.stop_task(id)
+    stopped = world.client.wait_task(id, 20)
+    # It asked whether it is cancelled, and returned what it had found.
+    late = stopped["attempts"][0]["superseded"]
+    assert (stopped["state_name"], late["ok"], late["outputs"][0] > 0) == ("Interrupted", True, True)
+    world.client.start_task(id)
+    assert world.client.task(id)["progress"] == 0.0
+    world.client.stop_task(id)
+    world.client.wait_task(id, 20)
+
+
+def test_progress_is_whole_when_a_task_has_completed(run):
+    task = run("primes", "progress", inputs=[1000])
+    assert (task["results"], task["progress"]) == ("168\n", 1.0)
