@@ -6,12 +6,14 @@ from pathlib import Path
 from uuid import uuid4
 
 from hub.api.app import build
+from hub.api.counting import Requests
 from hub.api.events import Feed
 from hub.core.engine import Engine
 from hub.core.model import Now, Policy, Put
 from hub.library import GRACE_S, Library, prepare_old
 from hub.link.bridge import Bridge
 from hub.link.port import Link
+from hub.metrics import registry_of
 from hub.runtime import Runtime
 from hub.store.blobs import Blobs
 from hub.store.journal import Journal
@@ -46,7 +48,11 @@ class Assembly:
         self.runtime.on_changed = self._changed
         self.runtime.on_discard = self.library.discard
         self.runtime.on_fetch = self.library.fetch
-        self.app = build(self.runtime, self.library, self.telemetry, self.feed, str(uuid4()), names)
+        requests = Requests()
+        self.registry = registry_of(self.runtime, self.bridge, self.feed, requests)
+        self.app = build(
+            self.runtime, self.library, self.telemetry, self.feed, self.registry, requests, str(uuid4()), names
+        )
 
     def _changed(self, put: Put) -> None:
         self.feed.publish(put)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -9,9 +10,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub.api import events, groups, guard, health, logs, looking, modules, problems, proplets, runs, tasks
+from hub.api import events, groups, guard, health, logs, looking, metrics, modules, problems, proplets, runs, tasks
 from hub.api.answers import Endpoint
 from hub.api.bodies import MAX_BODY
+from hub.api.counting import Requests
 from hub.api.modules import MAX_UPLOAD
 from hub.library import Library
 from hub.runtime import Runtime
@@ -21,6 +23,7 @@ from shared.errors import MotetError, TooLarge
 # path: {method: endpoint}. One route a path, so that a 405 lists every method there is.
 ROUTES: dict[str, dict[str, Endpoint]] = {
     "/health": {"GET": health.health},
+    "/metrics": {"GET": metrics.metrics},
     "/events": {"GET": events.stream},
     "/stop": {"POST": groups.stop_many},
     "/tasks": {"GET": tasks.list_tasks, "POST": tasks.create_task},
@@ -31,6 +34,7 @@ ROUTES: dict[str, dict[str, Endpoint]] = {
     "/tasks/{id}/results": {"GET": tasks.task_results},
     "/tasks/{id}/attempts": {"GET": tasks.task_attempts},
     "/tasks/{id}/logs": {"GET": logs.task_logs},
+    "/tasks/{id}/metrics": {"GET": metrics.task_metrics},
     "/tasks/{id}/events": {"GET": events.task_events},
     "/tasks/{id}/retry": {"POST": runs.retry("task")},
     "/tasks/{id}/copy": {"POST": runs.duplicate("copy", "task")},
@@ -58,6 +62,7 @@ ROUTES: dict[str, dict[str, Endpoint]] = {
     "/cron/preview": {"GET": looking.preview},
     "/proplets": {"GET": proplets.list_proplets},
     "/proplets/{id}": {"GET": proplets.get_proplet, "DELETE": proplets.delete_proplet},
+    "/proplets/{id}/metrics": {"GET": metrics.proplet_metrics},
     "/proplets/{id}/alive-history": {"GET": proplets.alive_history},
     "/proplets/{id}/logs": {"GET": logs.proplet_logs},
     "/proplets/{id}/messages": {"GET": logs.proplet_messages},
@@ -72,10 +77,13 @@ def build(
     library: Library,
     telemetry: Telemetry,
     feed: events.Feed,
+    registry: CollectorRegistry,
+    requests: Requests,
     instance_id: str,
     names: frozenset[str] | None = None,
 ) -> ASGIApp:
-    """names: what a request may call the hub in its Host header; None for anything."""
+    """registry: what /metrics shows; requests: where answers are counted; names: what a request may call the hub in
+    its Host header, None for anything."""
     app = Starlette(
         routes=[_route(path, endpoints, names) for path, endpoints in ROUTES.items()],
         exception_handlers={
@@ -89,8 +97,9 @@ def build(
     app.state.library = library
     app.state.telemetry = telemetry
     app.state.feed = feed
+    app.state.registry = registry
     app.state.instance_id = instance_id
-    return _without_trailing_slash(app)
+    return _without_trailing_slash(requests.counted(app))
 
 
 def _route(path: str, endpoints: dict[str, Endpoint], names: frozenset[str] | None) -> Route:

@@ -162,6 +162,10 @@ class Feed:
         self._readers[reader] = None
         return reader
 
+    @property
+    def readers(self) -> int:
+        return len(self._readers)
+
     def leave(self, reader: Reader) -> None:
         self._readers.pop(reader, None)
 

@@ -64,6 +64,9 @@ def dispatch(world: World) -> None:
         world.placer.update(proplet)
         task.resends = 0
         task.dispatched = world.now.mono
+        world.counts.dispatches += 1
+        if queued_at is not None:
+            world.counts.queued.add(max(0.0, world.now.wall - queued_at))
         fields["attempt"] = number
         world.send(proplet.id, "start", fields)
 
@@ -159,6 +162,7 @@ def result(world: World, command: Result) -> None:
     task = current(world, command.device, command.task, command.attempt)
     if task is not None and not task.doc.get("stopping") and _error(command.fields).get("code") == "worker_died":
         quarantine.worker_died(world, world.modules[task.doc["module"]], command.device)
+    world.counts.results["superseded" if task is None else "recorded"] += 1
     if task is None:
         _keep_superseded(world, command)
     elif task.doc.get("stopping"):
@@ -203,6 +207,7 @@ def _complete(world: World, task: Task, fields: Doc) -> None:
         # Bytes that are no text: their base64 is what other tasks can be given.
         reported["outputs"] = [reported["output"]]
     times = _times(world, task)
+    world.counts.ran.add(times["finish_time"] - times["start_time"])
     world.move(task, states.COMPLETED, {**times, "results": "" if text is None else text, **reported})
     reuse.remember(world, task)
     flow.settle(world, task)
@@ -253,6 +258,7 @@ def current(world: World, device: str, id: str, attempt: int) -> Task | None:
 
 def _end_attempt(world: World, task: Task, outcome: str, more: Doc) -> None:
     _release(world, task)
+    world.counts.attempts[outcome] += 1
     entry = {"outcome": outcome, "finish_time": world.now.wall, **more}
     world.write(task, {"attempts": _noted(task, entry)})
 

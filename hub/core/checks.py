@@ -27,6 +27,9 @@ def violations(engine: Engine) -> list[str]:
     queued = sum(task.id not in world.images.waiting for task in placed)
     if queued != world.placer.length:
         found.append(f"the queue counts {world.placer.length} tasks and holds {queued}")
+    counted = Counter(task.state for task in world.tasks.values())
+    if world.counts.tasks != [counted[state] for state in range(len(states.NAMES))]:
+        found.append(f"the counts of tasks by state are {world.counts.tasks}, the tasks are {dict(counted)}")
     return found
 
 

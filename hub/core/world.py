@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from hub.core.abi import Module, call_of
+from hub.core.counts import Counts
 from hub.core.images import Images
 from hub.core.model import (
     ANYONE,
@@ -68,6 +69,7 @@ class World:
         self.firings: dict[str, deque[str]] = {}
         self.ended_parts: list[Task] = []
         self.last_seq = 0
+        self.counts = Counts()
         # (table, id): the document as it stands, and which of its fields have changed (None: all)
         self._puts: dict[tuple[str, str], tuple[Doc | None, set[str] | None]] = {}
         self._sends: list[Send] = []
@@ -124,6 +126,9 @@ class World:
             tally.counts[before] -= 1
             tally.counts[state] += 1
             self._touched[tally.id] = tally
+        self.counts.tasks[before] -= 1
+        self.counts.tasks[state] += 1
+        self.counts.moves[state] += 1
         self.write(task, {"state": state, "updated_at": self.now.wall, **changes})
         if state in states.ENDED and (task.doc.get("origin") or {}).get("type") in _PARTS:
             self.ended_parts.append(task)
@@ -258,6 +263,7 @@ class World:
 
     def add_task(self, task: Task, group: Group | None) -> None:
         self.tasks[task.id] = task
+        self.counts.tasks[task.state] += 1
         self.modules.refer(task.doc.get("module"))
         self.images.track(task)
         task.group = group
@@ -302,6 +308,7 @@ class World:
     def drop_task(self, task: Task) -> None:
         self.drop_parts(task)
         del self.tasks[task.id]
+        self.counts.tasks[task.state] -= 1
         self.modules.release(task.doc.get("module"), self.now.mono)
         self.images.drop(task)
         for parent in task.gates():

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from hub.core import commands
 from hub.core.model import Doc, Now, Policy, Send
-from hub.link.messages import make_down, read_up
+from hub.link.messages import UP, make_down, read_up
 from hub.link.port import Link
 from shared import PROTOCOL
 from shared.errors import MotetError, NotFound, TooLarge
@@ -58,7 +58,7 @@ class Bridge:
         try:
             fields = read_up(kind, _whole(payload))
         except MotetError as error:
-            self.dropped[kind] += 1
+            self.dropped[kind if kind in UP else "unknown"] += 1
             log.warning("dropped a message of %s: %s", device, error.message)
             return
         if kind == "need":

@@ -11,9 +11,11 @@ waits for the disk at no time; `_disk` guards the file and is held by flush. Who
 import logging
 import os
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from hub.core.counts import Histogram
 from hub.core.model import Put
 from hub.store.disk import StoreBusy, StoreFailed, lock_directory, make_directory, write_failure
 from hub.store.records import Tables, apply_ops, make_record
@@ -74,6 +76,9 @@ class Journal:
         self._postponed_bytes = 0
         self._compaction: threading.Thread | None = None
         self._closing = threading.Event()
+        # Seconds of each write with its fdatasync, and all bytes so written, since the start.
+        self.syncs = Histogram(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
+        self.written_bytes = 0
 
     def append(self, ops: Sequence[Put]) -> int:
         """Apply the changes as one, in memory and in the buffer for the disk; returns the lsn to wait for.
@@ -105,6 +110,11 @@ class Journal:
                     raise _failure(error) from error
                 raise
             return self.durable
+
+    @property
+    def size_bytes(self) -> tuple[int, int]:
+        """Of the journal in use and of the last snapshot."""
+        return self._file.used, self._snapshot_bytes
 
     def close(self) -> None:
         """Flush, wait for a snapshot that is being written, let the directory go. A second call does nothing."""
@@ -138,10 +148,16 @@ class Journal:
             # a change that is only in memory can never reach the disk by way of a snapshot.
             snapshot = {name: dict(table) for name, table in self.tables.items()} if self._must_compact() else None
         if pending:
-            self._file.append(b"".join(pending))
+            self._append(b"".join(pending))
             self.durable = upto
         if snapshot is not None:
             self._begin_compaction(upto, snapshot)
+
+    def _append(self, data: bytes) -> None:
+        began = time.perf_counter()
+        self._file.append(data)
+        self.syncs.add(time.perf_counter() - began)
+        self.written_bytes += len(data)
 
     def _must_compact(self) -> bool:
         if self._compaction and self._compaction.is_alive():

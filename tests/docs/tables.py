@@ -2,14 +2,19 @@
 
 import inspect
 import re
+import tempfile
 from collections.abc import Callable
 from itertools import combinations_with_replacement
+from pathlib import Path
 
+from hub.assembly import Assembly
 from hub.core import conditions
 from hub.core.codes import FAILURES
+from hub.core.model import Policy
 from hub.link.messages import UP
 from hub.modules import accept, bodies, header, prepare, reader, stack, validate
 from shared import host, messages, states
+from tests.api.stage import MemoryLink
 from tests.e2e.world import ROOT
 
 DOCS = ROOT / "docs"
@@ -85,11 +90,26 @@ def module_limits() -> str:
     return "\n".join(["| of a module | at most |", "|---|---|", *(f"| {what} | {most:,} |" for what, most in rows)])
 
 
+def metrics() -> str:
+    """Of a hub that has done nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        parts = Assembly(Path(folder), MemoryLink(), Policy())
+        families = [family for family in parts.registry.collect() if family.name.startswith("motet_")]
+        parts.journal.close()
+    rows = ["| metric | kind | labels | what |", "|---|---|---|---|"]
+    for family in families:
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = ", ".join(f"`{label}`" for label in family._labelnames)
+        rows.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
+    return "\n".join(rows)
+
+
 # marker: (page, what stands between <!-- marker --> and <!-- /marker -->)
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "truth table": ("workflows.md", truth_table),
     "codes": ("failure.md", codes),
     "host functions": ("abis.md", host_functions),
+    "metrics": ("operations.md", metrics),
     "module limits": ("modules.md", module_limits),
     "up": ("protocol.md", lambda: fields(UP)),
     "down": ("protocol.md", lambda: fields(messages.DOWN)),

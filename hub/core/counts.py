@@ -1,0 +1,39 @@
+"""Counts for the hub's metrics: adding to one is all that an event costs."""
+
+from bisect import bisect_left
+from collections import Counter
+
+from shared import states
+
+
+class Histogram:
+    """How many of the values that were added are at most each of some bounds, and their sum."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, *bounds: float) -> None:
+        self.bounds = bounds
+        # One more, for values above every bound.
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def add(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+
+class Counts:
+    """What the engine counts: tasks as they are by state, the rest since the hub's start."""
+
+    def __init__(self) -> None:
+        self.tasks = [0] * len(states.NAMES)
+        # How often a task came to each state.
+        self.moves = [0] * len(states.NAMES)
+        self.dispatches = 0
+        # Attempts that ended, by outcome.
+        self.attempts: Counter[str] = Counter()
+        # Results of devices: recorded, or superseded by what happened before they came.
+        self.results: Counter[str] = Counter()
+        # Seconds from the moment a task may run to its dispatch, and those that completed attempts ran.
+        self.queued = Histogram(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+        self.ran = Histogram(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600)
