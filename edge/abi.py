@@ -46,6 +46,10 @@ if TYPE_CHECKING:
     Memory = Callable[[], "memoryview | None"]
 
 
+# random() makes so many bytes at a time.
+_PIECE = const(4096)
+
+
 class Exit(Exception):
     """The module ended itself with an exit code."""
 
@@ -114,8 +118,8 @@ class Call(Abi):
 
     def input_read(self, pointer: int, offset: int, size: int) -> int:
         data = self._payload()
-        begin = unsigned(offset)
-        data = data[begin : begin + unsigned(size)]
+        begin = min(unsigned(offset), len(data))  # a slice takes no more than a word of the machine
+        data = data[begin : begin + min(unsigned(size), len(data))]
         span(self.memory, pointer, len(data))[:] = data
         return len(data)
 
@@ -155,7 +159,7 @@ class Call(Abi):
 
     def task_name(self, pointer: int, size: int) -> int:
         name = self.start["name"].encode()
-        copied = name[: unsigned(size)]
+        copied = name[: min(unsigned(size), len(name))]
         span(self.memory, pointer, len(copied))[:] = copied
         return len(name)
 
@@ -194,9 +198,6 @@ class Edge(Call):
 
     def arguments(self, function: "Any") -> "list[int | float]":
         return Call.arguments(self, function) if function.arg_types else []
-
-
-_PIECE = const(4096)
 
 
 class Output:

@@ -17,7 +17,8 @@ F64 = 4
 _NAMES = {I32: "i32", I64: "i64", F32: "f32", F64: "f64"}
 
 # From here on a number rounds to infinity as f32: the largest f32 plus half a step.
-_F32_END = 3.4028235677973366e38
+# Made from integers: no board can freeze a float as large as this.
+_F32_END = float((1 << 128) - (1 << 103))
 _NOT_FINITE = {"nan": float("nan"), "inf": float("inf"), "+inf": float("inf"), "-inf": float("-inf")}
 
 
@@ -76,7 +77,7 @@ def _argument(value: "Any", type_: int, position: int) -> "int | float":
 
 def _to_int(value: "Any", type_: int, position: int) -> int:
     number = _parse_int(value) if isinstance(value, str) else value
-    if not isinstance(number, int):
+    if not isinstance(number, (int, bool)):  # on MicroPython a bool is no int
         raise _refuse(position, type_, "must be an integer", value)
     number = int(number)  # true and false are 1 and 0
     bits = 32 if type_ == I32 else 64

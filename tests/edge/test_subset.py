@@ -134,3 +134,18 @@ def test_an_edge_without_tls_does_without_openssl():
     loaded = set(python(code).stdout.split())
     assert "edge.main" in loaded
     assert not loaded & {"ssl", "_ssl", "_hashlib"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_constant_stands_before_its_uses(path):
+    """MicroPython puts the number where the name stands, from there on: of a name with _ nothing else is left."""
+    tree = ast.parse(path.read_text())
+    constants = {
+        target.id: node.lineno
+        for node in tree.body
+        if isinstance(node, ast.Assign) and "const(" in ast.unparse(node.value)
+        for target in ast.walk(node)
+        if isinstance(target, ast.Name) and isinstance(target.ctx, ast.Store)
+    }
+    early = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and n.lineno < constants.get(n.id, 0)}
+    assert not early
