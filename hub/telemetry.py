@@ -6,7 +6,7 @@ import binascii
 import logging
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -131,7 +131,13 @@ class Telemetry:
 
     def _flush(self) -> None:
         self._timer = None
-        self._disk.submit(self._logs.flush)
+        self._disk.submit(self._logs.flush).add_done_callback(_report)
+
+
+def _report(flushed: Future[None]) -> None:
+    error = flushed.exception()
+    if error is not None:
+        log.error("log lines could not be written", exc_info=error)
 
 
 class Lines:

@@ -5,7 +5,7 @@ All of it is decided here, out of the task's document and the module's, so that 
 
 from typing import NamedTuple
 
-from hub.core.model import MODULES, Doc, Policy
+from hub.core.model import ANYONE, MODULES, Doc, Need, Policy
 from shared import host
 from shared.errors import TaskFailure
 
@@ -18,6 +18,8 @@ COMMAND = "_start"
 # What is called where neither the task's `function` nor its name says it (as Propeller does).
 FALLBACKS = ("main", "run", COMMAND)
 PAGE_KB = 64
+# Of a module; tasks may bear thousands of names.
+CALLS_KEPT = 64
 # The functions of module `edge` that a task has to allow.
 PRIVILEGED = tuple(sorted(name for name, (_, privileged) in host.FUNCTIONS.items() if privileged))
 PUBLISH = "publish"
@@ -38,7 +40,20 @@ class Module:
     `refused`, a sentence, in place of a prepared form.
     """
 
-    __slots__ = ("doc", "functions", "id", "idle_since", "pages", "privileged", "sources", "tasks", "words")
+    __slots__ = (
+        "blobs",
+        "calls",
+        "doc",
+        "functions",
+        "guarded",
+        "id",
+        "idle_since",
+        "need",
+        "pages",
+        "privileged",
+        "sources",
+        "tasks",
+    )
     table = MODULES
 
     def __init__(self, doc: Doc) -> None:
@@ -58,16 +73,17 @@ class Module:
         # The modules it imports from.
         self.sources = frozenset(module for module, _ in imports)
         edge = [name for module, name in imports if module == host.MODULE]
-        # Functions that a task has to allow, and the words that a device's `caps` must have.
+        # Functions that a task has to allow.
         self.privileged = tuple(name for name in PRIVILEGED if name in edge)
-        words = {_word(module, name) for module, name in imports}
-        self.words = tuple(sorted(words.union(doc.get("features") or ())))
-
-    @property
-    def blobs(self) -> tuple[str, ...]:
-        """The forms it is kept in."""
-        prepared = self.doc.get("prepared")
-        return (self.id,) if prepared is None else (self.id, prepared)
+        words = {_word(module, name) for module, name in imports}.union(doc.get("features") or ())
+        # Who may take a task with it that is called by its parameters.
+        self.need = Need((), tuple(sorted(words)), (), self.pages * PAGE_KB) if words or self.pages else ANYONE
+        # The forms it is kept in, the last of which devices get.
+        prepared = doc.get("prepared")
+        self.blobs: tuple[str, ...] = (self.id,) if prepared is None else (self.id, prepared)
+        # There is something that may keep a task from running it; and how tasks call it, by what decides that.
+        self.guarded = bool(prepared is None or doc.get("quarantined") or self.privileged or self.pages)
+        self.calls: dict[tuple[str | None, str, str | None], Call] = {}
 
     def imports_of(self, modules: tuple[str, ...]) -> bool:
         return not self.sources.isdisjoint(modules)
@@ -85,6 +101,19 @@ def _word(module: str, name: str) -> str:
 def call_of(doc: Doc, module: Module, policy: Policy) -> Call:
     """How the task with this document runs the module. TaskFailure, with the code of the attempt that it would be lost
     on: `bad_module`, `quarantined`, `missing_export`, `denied`, `memory_limit`."""
+    if module.guarded:
+        _check(doc, module, policy)
+    key = (doc.get("function"), doc["name"], doc.get("abi"))
+    call = module.calls.get(key)
+    if call is None:
+        function = _function(doc, module)
+        call = Call(_abi(doc, module, function), function)
+        if len(module.calls) < CALLS_KEPT:
+            module.calls[key] = call
+    return call
+
+
+def _check(doc: Doc, module: Module, policy: Policy) -> None:
     if module.doc.get("prepared") is None:
         raise TaskFailure(f"devices do not get this module: {module.doc.get('refused')}", "bad_module")
     quarantine = module.doc.get("quarantined")
@@ -94,8 +123,12 @@ def call_of(doc: Doc, module: Module, policy: Policy) -> Call:
             f"POST /modules/{module.id}/release lets it run again",
             "quarantined",
         )
-    function = _function(doc, module)
-    _check_allowed(doc, module)
+    for name in module.privileged:
+        if not host.is_allowed(doc.get("allow") or [], name):
+            raise TaskFailure(
+                f'the module imports {host.MODULE}.{name}, which the task does not allow: add "{name}" to its allow',
+                "denied",
+            )
     most = (doc.get("limits") or {}).get("memory_pages", policy.memory_pages)
     if module.pages > most:
         raise TaskFailure(
@@ -103,7 +136,6 @@ def call_of(doc: Doc, module: Module, policy: Policy) -> Call:
             "raise limits.memory_pages, or build it with a smaller stack and heap",
             "memory_limit",
         )
-    return Call(_abi(doc, module, function), function)
 
 
 def _function(doc: Doc, module: Module) -> str:
@@ -133,15 +165,6 @@ def _abi(doc: Doc, module: Module, function: str) -> str:
     if function == COMMAND and module.imports_of(WASI_IMPORTS):
         return WASI
     return EDGE if host.MODULE in module.sources else CALL
-
-
-def _check_allowed(doc: Doc, module: Module) -> None:
-    for name in module.privileged:
-        if not host.is_allowed(doc.get("allow") or [], name):
-            raise TaskFailure(
-                f'the module imports {host.MODULE}.{name}, which the task does not allow: add "{name}" to its allow',
-                "denied",
-            )
 
 
 def reads_environment(call: Call, module: Module) -> bool:

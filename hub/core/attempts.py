@@ -160,8 +160,6 @@ def progress(world: World, command: Progress) -> None:
 def result(world: World, command: Result) -> None:
     """Records the result of the current attempt, once; any other is answered, so that the device drops it."""
     task = current(world, command.device, command.task, command.attempt)
-    if task is not None and not task.doc.get("stopping") and _error(command.fields).get("code") == "worker_died":
-        quarantine.worker_died(world, world.modules[task.doc["module"]], command.device)
     world.counts.results["superseded" if task is None else "recorded"] += 1
     if task is None:
         _keep_superseded(world, command)
@@ -181,6 +179,12 @@ def _error(fields: Doc) -> Doc:
     return fields.get("error") or {}
 
 
+def _note_death(world: World, task: Task, fields: Doc) -> None:
+    """A module that kills the processes that run it is not sent out for ever."""
+    if _error(fields).get("code") == "worker_died":
+        quarantine.worker_died(world, world.modules[task.doc["module"]], task.doc["proplet_id"])
+
+
 def _restarts(fields: Doc) -> bool:
     """A daemon that ended by itself runs again, unless it never can."""
     return bool(fields.get("ok")) or classify(str(_error(fields).get("code")))[1]
@@ -188,6 +192,7 @@ def _restarts(fields: Doc) -> bool:
 
 def _restart(world: World, task: Task, fields: Doc) -> None:
     """The daemon again on the same proplet, later the more often it has ended soon after its start."""
+    _note_death(world, task, fields)
     lasted = world.now.wall - (task.doc.get("start_time") or world.now.wall)
     failures = 1 if lasted >= DAEMON_STEADY_S else (task.doc.get("failures") or 0) + 1
     _end_attempt(world, task, "completed" if fields.get("ok") else "failed", {"error_info": fields.get("error")})
@@ -214,6 +219,7 @@ def _complete(world: World, task: Task, fields: Doc) -> None:
 
 
 def _fail(world: World, task: Task, fields: Doc) -> None:
+    _note_death(world, task, fields)
     error = _error(fields)
     code, message = str(error.get("code") or "unknown"), str(error.get("message") or "the device gave no reason")
     failure = flow.failure(code, message, "responded")

@@ -47,6 +47,8 @@ class Images:
 
     def take(self) -> list[str]:
         """What is to be fetched since the last call."""
+        if not self._asked:
+            return []
         asked, self._asked = self._asked, []
         return asked
 

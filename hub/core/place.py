@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 
-from hub.core.abi import CALL, PAGE_KB, Module
+from hub.core.abi import CALL, Module
 from hub.core.model import ANYONE, Doc, Entry, Need, Proplet, Queue, Task
 
 
 def demand(module: Module, abi: str = CALL) -> Need:
     """What a module asks for by itself, when it is called by that ABI."""
-    words = module.words if abi == CALL else tuple(sorted({*module.words, abi}))
-    return Need((), words, (), module.pages * PAGE_KB)
+    own = module.need
+    if abi == CALL or abi in own.capabilities:
+        return own
+    return own._replace(capabilities=tuple(sorted((*own.capabilities, abi))))
 
 
 def need_of(doc: Doc, module: Module, abi: str) -> Need:
@@ -17,7 +19,7 @@ def need_of(doc: Doc, module: Module, abi: str) -> Need:
     own = demand(module, abi)
     placement, resources = doc.get("placement"), doc.get("resources")
     if not placement and not resources:
-        return ANYONE if own == ANYONE else own
+        return own
     placement, resources = placement or {}, resources or {}
     need = Need(
         tuple(sorted((placement.get("labels") or {}).items())),

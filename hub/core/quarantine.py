@@ -20,6 +20,7 @@ def worker_died(world: World, module: Module, proplet: str) -> None:
         names = list(deaths)
         reason = f"it killed workers on {' and '.join(names)}"
         world.write(module, {"quarantined": {"reason": reason, "since": now, "proplets": names}})
+        module.read()
 
 
 def release(world: World, command: Release) -> Module:
@@ -27,4 +28,5 @@ def release(world: World, command: Release) -> Module:
     if not module.doc.get("quarantined"):
         raise Conflict(f"module {module.id} is not quarantined", "not_quarantined")
     world.write(module, {"quarantined": None, "deaths": None})
+    module.read()
     return module
