@@ -181,6 +181,19 @@ def _table() -> dict[int, Instruction]:
 
 INSTRUCTIONS = _table()
 
+# By the kind, what follows an opcode in the code: so many numbers of whatever sign (but for br_table), so many bytes.
+NUMBERS_BEHIND = {
+    LOAD: 2,
+    STORE: 2,
+    CALL_INDIRECT: 2,
+    MEMORY: 1,
+    MEMORY_COPY: 2,
+    SELECT_TYPED: 2,
+    **dict.fromkeys((LOCAL_GET, LOCAL_SET, LOCAL_TEE, GLOBAL_GET, GLOBAL_SET), 1),
+    **dict.fromkeys((CONST_I32, CONST_I64, CALL, BRANCH, BRANCH_IF, BLOCK), 1),
+}
+BYTES_BEHIND = {CONST_F32: 4, CONST_F64: 8}
+
 # (first opcode, last, what it belongs to)
 _LACKING = (
     (0x06, 0x0A, "exceptions"),

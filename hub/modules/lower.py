@@ -10,32 +10,20 @@ from typing import NamedTuple
 
 from hub.modules import instructions as kinds
 from hub.modules.encode import unsigned, value_of, vector
-from hub.modules.instructions import EMPTY_BLOCK, I32, INSTRUCTIONS, NUMBERS, PREFIX
+from hub.modules.instructions import BYTES_BEHIND, EMPTY_BLOCK, I32, INSTRUCTIONS, NUMBERS, NUMBERS_BEHIND, PREFIX
 from hub.modules.reader import Budget, Reader, refuse
 from hub.modules.stack import MAX_LOCALS
 from hub.modules.walk import Type
 
 _LOOP, _IF, _ELSE, _END = 0x03, 0x04, 0x05, 0x0B
 _GET, _SET = b"\x20", b"\x21"
-# So many numbers, of whatever sign, follow an opcode of the kind; the length of what else follows.
-_NUMBERS = {
-    kinds.LOAD: 2,
-    kinds.STORE: 2,
-    kinds.CALL_INDIRECT: 2,
-    kinds.MEMORY: 1,
-    kinds.MEMORY_COPY: 2,
-    **dict.fromkeys((kinds.LOCAL_GET, kinds.LOCAL_SET, kinds.LOCAL_TEE, kinds.GLOBAL_GET, kinds.GLOBAL_SET), 1),
-    **dict.fromkeys((kinds.CONST_I32, kinds.CONST_I64, kinds.CALL, kinds.BRANCH, kinds.BRANCH_IF, kinds.BLOCK), 1),
-    kinds.SELECT_TYPED: 2,
-}
-_BYTES = {kinds.CONST_F32: 4, kinds.CONST_F64: 8}
 _BRANCHES = (kinds.BRANCH, kinds.BRANCH_IF, kinds.BRANCH_TABLE)
 _LEAVING = (kinds.BRANCH, kinds.BRANCH_TABLE, kinds.RETURN, kinds.UNREACHABLE)
 # opcode: how many numbers follow, for what stays as it is
 _STAYING = {
-    code: _NUMBERS.get(one.kind, 0)
+    code: NUMBERS_BEHIND.get(one.kind, 0)
     for code, one in INSTRUCTIONS.items()
-    if code >> 8 == 0 and one.kind not in (*_BRANCHES, *_LEAVING, *_BYTES, kinds.BLOCK, kinds.ELSE, kinds.END)
+    if code >> 8 == 0 and one.kind not in (*_BRANCHES, *_LEAVING, *BYTES_BEHIND, kinds.BLOCK, kinds.ELSE, kinds.END)
 }
 
 
@@ -121,12 +109,12 @@ class _Lowering:
             begin, self.at = self.at, self.behind(self.at)
             op = PREFIX << 8 | value_of(self.code[begin : self.at])
         kind = INSTRUCTIONS[op].kind
-        count = _NUMBERS.get(kind, 0)
+        count = NUMBERS_BEHIND.get(kind, 0)
         if kind == kinds.BRANCH_TABLE:
             count = value_of(self.code[self.at : self.behind(self.at)]) + 2
         for _ in range(count):
             self.at = self.behind(self.at)
-        self.at += _BYTES.get(kind, 0)
+        self.at += BYTES_BEHIND.get(kind, 0)
         return kind
 
     def behind(self, at: int) -> int:

@@ -5,10 +5,11 @@ of the value is given away. A use that comes from a local of its own has a value
 """
 
 from collections.abc import Callable
+from heapq import heappop, heappush
 
 from hub.modules import instructions as kinds
 from hub.modules.encode import unsigned, value_of, vector
-from hub.modules.instructions import F64, I64, INSTRUCTIONS, PREFIX
+from hub.modules.instructions import BYTES_BEHIND, F64, I64, INSTRUCTIONS, NUMBERS_BEHIND, PREFIX
 from hub.modules.reader import Budget, Reader, refuse
 from hub.modules.stack import MAX_LOCALS
 from hub.modules.walk import Walk
@@ -19,17 +20,6 @@ _IF = 0x04
 _METERED = (PREFIX << 8 | 10, PREFIX << 8 | 11)
 _GET, _SET = b"\x20", b"\x21"
 _LOCALS = (kinds.LOCAL_GET, kinds.LOCAL_SET, kinds.LOCAL_TEE)
-_BYTES = {kinds.CONST_F32: 4, kinds.CONST_F64: 8}
-# kind: how many numbers follow, for those that carry some
-_NUMBERS = {
-    kinds.LOAD: 2,
-    kinds.STORE: 2,
-    kinds.MEMORY: 1,
-    kinds.MEMORY_COPY: 2,
-    kinds.SELECT_TYPED: 2,
-    **dict.fromkeys((kinds.GLOBAL_GET, kinds.GLOBAL_SET, kinds.CONST_I32, kinds.CONST_I64), 1),
-    **dict.fromkeys((kinds.BRANCH, kinds.BRANCH_IF, kinds.BLOCK), 1),
-}
 # kind: how many values it takes and gives, where the table of instructions does not say so
 _EFFECTS = {
     kinds.GLOBAL_GET: (0, 1),
@@ -53,15 +43,17 @@ def separate(module: Walk, params: bytes, body: Reader, spend: Callable[[int], N
 
 
 class _Use:
-    """A value on the stack that is a 64-bit local as wasm3 sees it. at: the piece of code that puts it there."""
+    """A value on the stack that is a 64-bit local as wasm3 sees it, until it is saved. at: the piece of code that puts
+    it there; own: the local that it got instead."""
 
-    __slots__ = ("at", "kind", "local", "own")
+    __slots__ = ("at", "kind", "local", "own", "saved")
 
     def __init__(self, local: int, kind: int, at: int) -> None:
-        self.local: int | None = local
+        self.local = local
         self.kind = kind
         self.at = at
         self.own: int | None = None
+        self.saved = False
 
 
 class _Separating:
@@ -82,32 +74,60 @@ class _Separating:
         self.at = self.kept = 0
         self.pieces: list[bytes] = []
         self.stack: list[_Use | None] = []
+        # The uses of each local on the stack that wasm3 has not saved, in their order there.
+        self.uses: dict[int, list[_Use]] = {}
         self.heights = [0]
-        # What was added, by kind, and from which piece on it is free again.
+        # What was added, by kind: from which piece on it is free again, the soonest first.
         self.free: dict[int, list[tuple[int, int]]] = {I64: [], F64: []}
 
     def run(self) -> None:
+        code, stack, locals_ = self.code, self.stack, self.locals
+        at = 0
         while self.heights:
-            begin = self.at
-            op = self.code[begin]
-            self.at = begin + 1
-            if op == PREFIX:
-                op = PREFIX << 8 | self.number()
-            instruction = INSTRUCTIONS[op]
-            kind = instruction.kind
-            if kind in _LOCALS:
-                self.local(kind, begin)
-            elif kind in _SPECIAL:
-                _SPECIAL[kind](self)
+            op = code[at]
+            plain = _PLAIN[op]
+            if plain is not None:
+                numbers, more, taken, given = plain
+                for _ in range(numbers):
+                    at += 1
+                    while code[at] > 0x7F:
+                        at += 1
+                at += 1 + more
+                for _ in range(taken):
+                    use = stack.pop()
+                    if use is not None:
+                        self.let_go(use)
+                if given:
+                    stack.append(None)
+            elif _FIRST_LOCAL <= op <= _LAST_LOCAL and code[at + 1] < 0x80 and locals_[code[at + 1]] not in WIDE:
+                if op == _GET[0]:
+                    stack.append(None)
+                elif op == _SET[0]:
+                    use = stack.pop()
+                    if use is not None:
+                        self.let_go(use)
+                at += 2
             else:
-                for _ in range(_NUMBERS.get(kind, 0)):
-                    self.number()
-                self.at += _BYTES.get(kind, 0)
-                if op in _METERED:
-                    self.save_all()
-                default = len(instruction.params), len(instruction.results)
-                self.take(*_EFFECTS.get(kind, default))
+                self.at = at + 1
+                self.special(op, at)
+                at = self.at
         self.pieces.append(self.code[self.kept : self.at])
+
+    def special(self, op: int, begin: int) -> None:
+        if op == PREFIX:
+            op = PREFIX << 8 | self.number()
+        instruction = INSTRUCTIONS[op]
+        kind = instruction.kind
+        if kind in _LOCALS:
+            self.local(kind, begin)
+        elif kind in _SPECIAL:
+            _SPECIAL[kind](self)
+        else:
+            if op in _METERED:
+                self.save_all()
+            for _ in range(NUMBERS_BEHIND.get(kind, 0)):
+                self.number()
+            self.take(len(instruction.params), len(instruction.results))
 
     def number(self) -> int:
         begin = at = self.at
@@ -124,10 +144,17 @@ class _Separating:
         self.stack += [None] * given
 
     def cut(self, height: int) -> None:
-        for use in self.stack[height:]:
-            if use is not None and use.own is not None:
-                self.free[use.kind].append((len(self.pieces), use.own))
-        del self.stack[height:]
+        while len(self.stack) > height:
+            use = self.stack.pop()
+            if use is not None:
+                self.let_go(use)
+
+    def let_go(self, use: _Use) -> None:
+        """It has left the stack, the last of its local."""
+        if use.own is not None:
+            heappush(self.free[use.kind], (len(self.pieces), use.own))
+        elif not use.saved:
+            self.uses[use.local].pop()
 
     def local(self, kind: int, begin: int) -> None:
         index = self.number()
@@ -138,10 +165,11 @@ class _Separating:
                 self.pieces += (self.code[self.kept : begin], self.code[begin : self.at])
                 self.kept = self.at
                 use = _Use(index, type_, len(self.pieces) - 1)
+                self.uses.setdefault(index, []).append(use)
             self.stack.append(use)
             return
         if type_ in WIDE:
-            self.save([use for use in self.stack if use is not None and use.local == index])
+            self.save(self.uses.pop(index, []))
         if kind == kinds.LOCAL_SET:
             self.take(1, 0)
 
@@ -154,15 +182,13 @@ class _Separating:
             self.pieces[use.at] += _SET + place + _GET + place
             self.spend(2 + 2 * len(place))
         for use in uses:
-            use.local = None
+            use.saved = True
 
     def fresh(self, use: _Use) -> int:
         """A local that nothing uses from the piece of this use on."""
         free = self.free[use.kind]
-        for one in free:
-            if one[0] <= use.at:
-                free.remove(one)
-                return one[1]
+        if free and free[0][0] <= use.at:
+            return heappop(free)[1]
         number = len(self.locals) + len(self.added)
         if number >= MAX_LOCALS:
             refuse(f"a function has over {MAX_LOCALS} locals, with those that wasm3 needs besides")
@@ -190,12 +216,9 @@ class _Separating:
 
     def save_all(self) -> None:
         """As the beginning of a block does."""
-        uses: dict[int, list[_Use]] = {}
-        for use in self.stack:
-            if use is not None and use.local is not None:
-                uses.setdefault(use.local, []).append(use)
-        for same in uses.values():
+        for same in self.uses.values():
             self.save(same)
+        self.uses = {}
 
     def otherwise(self) -> None:
         self.cut(self.heights[-1])
@@ -225,3 +248,17 @@ _SPECIAL = {
     kinds.RETURN: _Separating.nothing,
     kinds.UNREACHABLE: _Separating.nothing,
 }
+
+
+def _plain(code: int) -> tuple[int, int, int, int] | None:
+    """(numbers behind it, bytes behind it, values taken, values given) of what does nothing else."""
+    instruction = INSTRUCTIONS.get(code)
+    if instruction is None or instruction.kind in (*_SPECIAL, *_LOCALS):
+        return None
+    kind = instruction.kind
+    taken, given = _EFFECTS.get(kind, (len(instruction.params), len(instruction.results)))
+    return NUMBERS_BEHIND.get(kind, 0), BYTES_BEHIND.get(kind, 0), taken, given
+
+
+_PLAIN = [_plain(code) for code in range(256)]
+_FIRST_LOCAL, _LAST_LOCAL = 0x20, 0x22

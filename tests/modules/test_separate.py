@@ -1,6 +1,7 @@
 """Two uses of a 64-bit local that wait on the stack keep the value they had, on wasm3 too."""
 
 import os
+import time
 
 import pytest
 from wasmtime import Engine, wat2wasm
@@ -12,7 +13,8 @@ from hub.modules.accept import accept
 from hub.modules.walk import walk
 from tests.bench.modules import Port
 from tests.differential.reference import Reference
-from tests.edge.wasms import I64
+from tests.edge.wasms import I64, module
+from tests.edge.wasms import function as wasms_function
 
 # Each is (param i64) -> i64; the module has a memory. What is pushed between the uses takes the slot that wasm3 lost.
 FUNCTIONS = {
@@ -82,3 +84,13 @@ def test_a_use_that_is_alone_is_left_alone() -> None:
     data = function(code)
     body = walk(data).bodies[0]
     assert data[body.at + 1 : body.end] in accept(data).prepared
+
+
+def test_many_uses_that_wait_do_not_make_every_change_slow() -> None:
+    """Each change of a local would look at all of them, and each block."""
+    waiting, changes = 20_000, 100_000
+    code = b"\x20\x00" * waiting + b"\x42\x00\x21\x01" * changes + b"\x02\x40\x0b" * changes + b"\x1a" * waiting
+    data = module(wasms_function("f", code, (I64, I64)))
+    begun = time.process_time()
+    accept(data)
+    assert time.process_time() - begun < 5  # a scan of the stack at each would take minutes

@@ -4,19 +4,12 @@ from collections.abc import Iterator
 from random import Random
 
 from hub.modules import instructions as kinds
-from hub.modules.instructions import INSTRUCTIONS, PREFIX
+from hub.modules.instructions import BYTES_BEHIND, INSTRUCTIONS, NUMBERS_BEHIND, PREFIX
 from hub.modules.walk import walk
 
 # Bytes that mean something in most places: opcodes, types, sections, the ends of a number's range.
 _VALUES = bytes.fromhex("00 01 02 03 04 05 0b 0c 0d 0e 0f 10 11 1a 1b 20 21 22 28 36 40 41 60 70 7c 7f 80 fc ff")
-# So many unsigned numbers follow an opcode of the kind, or one number at the most signed.
-_NUMBERS = {
-    kinds.LOAD: 2, kinds.STORE: 2, kinds.CALL_INDIRECT: 2, kinds.LOCAL_GET: 1, kinds.LOCAL_SET: 1, kinds.LOCAL_TEE: 1,
-    kinds.GLOBAL_GET: 1, kinds.GLOBAL_SET: 1, kinds.CALL: 1, kinds.BRANCH: 1, kinds.BRANCH_IF: 1, kinds.BLOCK: 1,
-    kinds.CONST_I32: 1, kinds.CONST_I64: 1, kinds.MEMORY: 1, kinds.MEMORY_COPY: 2,
-}  # fmt: skip
 _CONSTANTS = (kinds.CONST_I32, kinds.CONST_I64)
-_FLOATS = {kinds.CONST_F32: 4, kinds.CONST_F64: 8}
 _ALIKE: dict[tuple[int, bytes, bytes], list[int]] = {}
 for _code, _one in INSTRUCTIONS.items():
     if _code < 256 and _one.kind in (kinds.UNARY, kinds.BINARY, kinds.EXTENDED, kinds.LOAD, kinds.STORE):
@@ -64,7 +57,7 @@ def _alter(random: Random, out: bytearray, at: int, end: int) -> None:
         if instruction.kind in (kinds.LOAD, kinds.STORE):
             out[at + 1] = 0  # an alignment that fits all of them
             _renumber(random, out, at + 2, end)
-    elif instruction.kind in _FLOATS:
+    elif instruction.kind in BYTES_BEHIND:
         out[random.randrange(at + 1, end)] = random.randrange(256)
     elif instruction.kind in _CONSTANTS or random.random() < 0.3:
         _renumber(random, out, at + 1, end)
@@ -96,13 +89,11 @@ def _behind(data: bytes, at: int) -> int:
     if op == PREFIX:
         op, at = PREFIX << 8 | data[at], at + 1
     kind = INSTRUCTIONS[op].kind
-    numbers = _NUMBERS.get(kind, 0)
+    numbers = NUMBERS_BEHIND.get(kind, 0)
     if kind == kinds.BRANCH_TABLE:
         numbers = 2 + data[at]
-    elif kind == kinds.SELECT_TYPED:
-        numbers = 2
     for _ in range(numbers):
         while data[at] > 0x7F:
             at += 1
         at += 1
-    return at + _FLOATS.get(kind, 0)
+    return at + BYTES_BEHIND.get(kind, 0)
