@@ -49,7 +49,7 @@ class Assembly:
         self.runtime.on_discard = self.library.discard
         self.runtime.on_fetch = self.library.fetch
         requests = Requests()
-        self.registry = registry_of(self.runtime, self.bridge, self.feed, requests)
+        self.registry = registry_of(self.runtime, self.bridge, self.telemetry, self.feed, requests)
         self.app = build(
             self.runtime, self.library, self.telemetry, self.feed, self.registry, requests, str(uuid4()), names
         )

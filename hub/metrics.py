@@ -14,6 +14,7 @@ from hub.core.counts import Histogram
 from hub.core.engine import Engine
 from hub.link.bridge import Bridge
 from hub.runtime import Runtime
+from hub.telemetry import LOG, PUBLISH, Telemetry
 from shared import VERSION, states
 
 _OUTCOMES = ("completed", "failed", "lost", "cancelled")
@@ -32,18 +33,21 @@ _LINK = {
 _REFUSED = ("full", "connect", "login")
 
 
-def registry_of(runtime: Runtime, bridge: Bridge, feed: Feed, requests: Requests) -> CollectorRegistry:
+def registry_of(
+    runtime: Runtime, bridge: Bridge, telemetry: Telemetry, feed: Feed, requests: Requests
+) -> CollectorRegistry:
     """A registry of these parts and of the process; a new one each, so that hubs side by side do not meet."""
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
-    registry.register(_HubCollector(runtime, bridge, feed, requests))
+    registry.register(_HubCollector(runtime, bridge, telemetry, feed, requests))
     return registry
 
 
 class _HubCollector(Collector):
-    def __init__(self, runtime: Runtime, bridge: Bridge, feed: Feed, requests: Requests) -> None:
+    def __init__(self, runtime: Runtime, bridge: Bridge, telemetry: Telemetry, feed: Feed, requests: Requests) -> None:
         self._runtime = runtime
         self._bridge = bridge
+        self._telemetry = telemetry
         self._feed = feed
         self._requests = requests
 
@@ -68,6 +72,9 @@ class _HubCollector(Collector):
         yield _labelled(CounterMetricFamily, "motet_mqtt_connections_refused", text, "reason", refused)
         text = "Messages of devices that are not what the protocol says"
         yield _labelled(CounterMetricFamily, "motet_mqtt_messages_dropped", text, "kind", self._bridge.dropped)
+        dropped = {kind: self._telemetry.dropped[kind] for kind in (LOG, PUBLISH)}
+        text = "Log lines and messages of attempts that are not the current ones, or that are not allowed"
+        yield _labelled(CounterMetricFamily, "motet_said_dropped", text, "kind", dropped)
 
     def _store(self) -> Iterator[Metric]:
         journal, modules = self._runtime.journal, self._runtime.engine.world.modules
@@ -80,6 +87,8 @@ class _HubCollector(Collector):
         yield _histogram("motet_journal_fsync_seconds", text, (), [((), journal.syncs)])
         sizes = [module.doc.get("size_bytes", 0) + module.doc.get("prepared_size", 0) for module in modules.values()]
         yield GaugeMetricFamily("motet_modules", "Modules", len(sizes))
+        quarantined = sum(1 for module in modules.values() if module.doc.get("quarantined"))
+        yield GaugeMetricFamily("motet_modules_quarantined", "Modules that run nowhere until released", quarantined)
         yield GaugeMetricFamily("motet_module_bytes", "Bytes of all modules, as uploaded and as prepared", sum(sizes))
 
     def _http(self) -> Iterator[Metric]:

@@ -29,7 +29,7 @@ MAY_IMPORT = {
         "hub.modules",
         "shared",
     ],
-    "hub/metrics.py": ["hub.api", "hub.runtime", "hub.core", "hub.link", "shared"],
+    "hub/metrics.py": ["hub.api", "hub.runtime", "hub.telemetry", "hub.core", "hub.link", "shared"],
     "hub/assembly.py": ["hub", "shared"],
     "hub/main.py": ["hub", "shared"],
     "edge": ["edge", "shared"],

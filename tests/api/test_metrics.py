@@ -181,3 +181,18 @@ async def test_a_proplet_has_what_its_last_beat_said(stage):
     assert entry["memory_metrics"] == {"free_bytes": 4321, "total_bytes": 1}
     assert (entry["proplet_id"], entry["uptime_seconds"], entry["slots"], entry["running"]) == ("a", 12, 4, 0)
     assert (await stage.call("GET", "/proplets/nobody/metrics")).status_code == 404
+
+
+async def test_what_is_dropped_of_what_tasks_say_and_quarantined_modules_are_counted(stage):
+    stage.join("d1", answers=False)
+    stage.say("d1", "log", {"task": "nobody", "attempt": 1, "level": "info", "text": "x"})
+    for device in ("d2", "d3"):
+        stage.join(device, answers=False)
+        await stage.call("POST", "/tasks", {"id": device, "name": "main", "file": FILE, "proplet_id": device})
+        await stage.call("POST", f"/tasks/{device}/start")
+        stage.finish(device, await stage.held.get(), ok=False, code="worker_died")
+        await stage.ended(device)
+    text = (await stage.call("GET", "/metrics")).text
+    assert 'motet_said_dropped_total{kind="log"} 1.0' in text
+    assert 'motet_said_dropped_total{kind="publish"} 0.0' in text
+    assert "motet_modules_quarantined 1.0" in text
