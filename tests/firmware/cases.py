@@ -84,7 +84,8 @@ def values() -> list[dict[str, Any]]:
     wrong = {I32: (2**32, 1.5, "x", None, [1]), I64: (2**64, "0x"), F32: (3.5e38, "1_0", True), F64: ("", {}, "ten")}
     found += [case(f"{v!r} as {t:#x}", one(wasms.GET0, (t,), (t,)), v) for t, each in wrong.items() for v in each]
     return [*found, case("no results", one(b"\x01")), case("too few", wasms.ADDER, 1),
-            case("too many", wasms.ADDER, 1, 2, 3), case("two results", one(b"\x41\x01\x42\x02", (), (I32, I64)))]  # fmt: skip
+            case("too many", wasms.ADDER, 1, 2, 3),
+            case("two results", one(b"\x41\x01\x42\x02", (), (I32, I64)))]  # fmt: skip
 
 
 def traps() -> list[dict[str, Any]]:
