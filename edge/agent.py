@@ -15,8 +15,8 @@ Every method returns a list of actions, to be done in their order:
 Times are milliseconds that only grow.
 """
 
-from edge.failures import failure
 from shared import const
+from shared.faults import failure
 from shared.messages import MAX_RUNNING
 
 TYPE_CHECKING = const(False)
@@ -55,21 +55,21 @@ class Agent:
         outbox: "list[tuple[str, int]]",
         seen: "list[tuple[str, int]]",
     ) -> None:
-        self._slots = slots
-        self._capacity = capacity
-        self._outbox = list(outbox)
+        self.slots = slots
+        self.capacity = capacity
+        self.outbox = list(outbox)
         self._late: list[tuple[str, int]] = []  # of these, the ones that were there at the last beat
-        self._seen = list(seen)[-_SEEN:]
+        self.seen = list(seen)[-_SEEN:]
         self._work: list[_Work] = []  # in the order they were accepted
         self._fetches: Any = None  # as the events, from the first work on: a board that is idle has neither in memory
-        self._events: Any = None
+        self.events: Any = None
         self._connected = False
-        self._welcomed = False
-        self._epoch = -1
+        self.welcomed = False
+        self.epoch = -1
         self._due_ms = 0  # of the next beat, or of the next hello until there is a welcome
-        self._seq = 0
+        self.seq = 0
         self._logs = 0
-        self._actions: list[tuple[Any, ...]] = []
+        self.actions: list[tuple[Any, ...]] = []
         self.beat_ms = _BEAT_MS
 
     # What the rest of the edge asks
@@ -86,19 +86,19 @@ class Agent:
 
     def connected(self, now_ms: int) -> "list[tuple[Any, ...]]":
         self._connected = True
-        self._welcomed = False
+        self.welcomed = False
         self._hello(now_ms)
         return self._take()
 
     def disconnected(self) -> None:
-        self._connected = self._welcomed = False
+        self._connected = self.welcomed = False
 
     def message(self, kind: str, fields: "dict[str, Any]", now_ms: int) -> "list[tuple[Any, ...]]":
         """A message from the hub, as shared.messages.read_down returns it."""
         if kind == "welcome":
             self._on_welcome(fields, now_ms)
         elif kind == "start":
-            self._on_start(fields)
+            self._start(fields)
         elif kind == "chunk":
             if self._work and self._fetches.expects(fields["module"], fields["offset"]):
                 self._act("chunk", fields)
@@ -106,22 +106,22 @@ class Agent:
             self._on_stop(fields)
         elif kind == "ack":
             key = (fields["task"], fields["attempt"])
-            if key in self._outbox:
-                self._outbox.remove(key)
+            if key in self.outbox:
+                self.outbox.remove(key)
                 self._act("drop", *key)
         return self._take()
 
     def tick(self, now_ms: int) -> "list[tuple[Any, ...]]":
         """Time passes: call it at least four times a beat."""
         if self._connected and now_ms >= self._due_ms:
-            if self._welcomed:
+            if self.welcomed:
                 self._beat(now_ms)
             else:
                 self._hello(now_ms)
-        if self._welcomed and self._work:
+        if self.welcomed and self._work:
             for module in self._fetches.due(now_ms):
                 self._ask(module, now_ms)
-            self._say(self._events.due(now_ms))
+            self._say(self.events.due(now_ms))
         return self._take()
 
     # What happens to modules
@@ -173,9 +173,9 @@ class Agent:
         key = (task, attempt)
         if self._find(key) is None:
             pass  # it has ended
-        elif not self._welcomed:
-            self._events.keep(key, kind, fields)
-        elif self._events.take(key, kind, fields, now_ms):
+        elif not self.welcomed:
+            self.events.keep(key, kind, fields)
+        elif self.events.take(key, kind, fields, now_ms):
             self._say([(key, kind, fields)])
         return self._take()
 
@@ -183,8 +183,8 @@ class Agent:
         """It has ended; result as the runner gives it."""
         work = self._find((task, attempt))
         if work is not None:
-            lost = self._events.end(work.key)
-            if self._welcomed:
+            lost = self.events.end(work.key)
+            if self.welcomed:
                 self._say(lost)
             self._end(work, result)
             self._run_next()
@@ -193,9 +193,9 @@ class Agent:
     # Messages
 
     def _on_welcome(self, fields: "dict[str, Any]", now_ms: int) -> None:
-        another = self._welcomed and fields["epoch"] != self._epoch
-        self._welcomed = not another
-        self._epoch = fields["epoch"]
+        another = self.welcomed and fields["epoch"] != self.epoch
+        self.welcomed = not another
+        self.epoch = fields["epoch"]
         if 0.1 <= fields["beat_s"] <= 3600:
             self.beat_ms = int(fields["beat_s"] * 1000)
         if another:  # a hub that was started anew behind a broker that was not: it does not know us yet
@@ -208,30 +208,30 @@ class Agent:
         if self._work:
             for module in self._fetches.names():
                 self._ask(module, now_ms)
-        for key in self._outbox:
+        for key in self.outbox:
             self._act("report", *key)
 
-    def _on_start(self, fields: "dict[str, Any]") -> None:
+    def _start(self, fields: "dict[str, Any]") -> None:
         work = _Work(fields)
         known = self._find(work.key)
         if known is not None:
             if known.phase == _BEGUN:
                 self._tell_started(known)
-        elif work.key in self._outbox:
+        elif work.key in self.outbox:
             self._act("report", *work.key)
-        elif work.key in self._seen or len(self._work) >= min(MAX_RUNNING, self._slots * (1 + _WAITING_PER_SLOT)):
+        elif work.key in self.seen or len(self._work) >= min(MAX_RUNNING, self.slots * (1 + _WAITING_PER_SLOT)):
             pass  # it ran here once; or there is no room, and the hub will send it again
         elif self._full():
             self._logs += 1
             if self._logs <= _LOGS:
-                text = "the outbox is full: %d results wait for the hub" % len(self._outbox)
+                text = "the outbox is full: %d results wait for the hub" % len(self.outbox)
                 self._act("publish", "log", {"task": fields["task"], "level": "warning", "text": text}, 0)
         else:
             if self._fetches is None:
                 from edge.events import Events
                 from edge.fetch import Fetches
 
-                self._fetches, self._events = Fetches(), Events()
+                self._fetches, self.events = Fetches(), Events()
             self._work.append(work)
             self._remember(work.key)
             self._act("look", fields["module"])
@@ -245,9 +245,9 @@ class Agent:
                 self._act("stop", key[0], key[1], fields.get("grace_ms", 0))
         elif work is not None:
             self._end(work, failure("cancelled", "stopped before it ran"))
-        elif key in self._outbox:
+        elif key in self.outbox:
             self._act("report", *key)
-        elif key not in self._seen and not self._full():
+        elif key not in self.seen and not self._full():
             # The start was lost or is still on its way: it will not run any more.
             self._remember(key)
             self._report(key, failure("cancelled", "stopped before it arrived"))
@@ -262,10 +262,10 @@ class Agent:
 
     def _full(self) -> bool:
         """Every accepted start will need a place in the outbox."""
-        return len(self._outbox) + len(self._work) >= self._capacity
+        return len(self.outbox) + len(self._work) >= self.capacity
 
     def _run_next(self) -> None:
-        free = self._slots
+        free = self.slots
         for work in self._work:
             if work.phase >= _HANDED:
                 free -= 1
@@ -290,18 +290,18 @@ class Agent:
     def _report(self, key: "tuple[str, int]", result: "dict[str, Any]") -> None:
         fields = dict(result)
         fields["task"], fields["attempt"] = key
-        self._outbox.append(key)
+        self.outbox.append(key)
         self._act("store", fields)
-        if self._welcomed:
+        if self.welcomed:
             self._act("report", *key)
 
     def _remember(self, key: "tuple[str, int]") -> None:
-        self._seen.append(key)
-        self._seen = self._seen[-_SEEN:]
-        self._act("remember", [list(pair) for pair in self._seen])
+        self.seen.append(key)
+        self.seen = self.seen[-_SEEN:]
+        self._act("remember", [list(pair) for pair in self.seen])
 
     def _ask(self, module: str, now_ms: int) -> None:
-        if not self._welcomed:  # the welcome asks
+        if not self.welcomed:  # the welcome asks
             return
         offset = self._fetches.ask(module, now_ms)
         if offset < 0:
@@ -311,22 +311,22 @@ class Agent:
 
     def _hello(self, now_ms: int) -> None:
         self._due_ms = now_ms + self.beat_ms
-        pairs = [list(key) for key in self._outbox]
+        pairs = [list(key) for key in self.outbox]
         self._act("publish", "hello", {"running": self.running(), "outbox": pairs}, 1)
 
     def _beat(self, now_ms: int) -> None:
         self._due_ms = now_ms + self.beat_ms
-        self._seq += 1
+        self.seq += 1
         self._logs = 0
-        self._act("publish", "beat", {"seq": self._seq, "running": self.running()}, 0)
+        self._act("publish", "beat", {"seq": self.seq, "running": self.running()}, 0)
         # A result, or its ack, may be lost on a connection that lives: what a whole beat did not bring goes again.
-        for key in self._outbox:
+        for key in self.outbox:
             if key in self._late:
                 self._act("report", *key)
-        self._late = list(self._outbox)
+        self._late = list(self.outbox)
 
     def _tell_started(self, work: "_Work") -> None:
-        if self._welcomed:
+        if self.welcomed:
             self._act("publish", "started", {"task": work.key[0], "attempt": work.key[1]}, 1)
 
     def _say(self, events: "list[tuple[Any, str, dict[str, Any]]]") -> None:
@@ -336,8 +336,8 @@ class Agent:
             self._act("publish", kind, fields, 1 if kind == "publish" else 0)
 
     def _act(self, *action: "Any") -> None:
-        self._actions.append(action)
+        self.actions.append(action)
 
     def _take(self) -> "list[tuple[Any, ...]]":
-        actions, self._actions = self._actions, []
+        actions, self.actions = self.actions, []
         return actions

@@ -21,7 +21,7 @@ from edge.limits import limit
 from edge.traps import failed
 from shared import const
 from shared.faults import TaskFailure
-from shared.host import FUNCTIONS, MODULE, TICK
+from shared.host import MODULE, PRIVILEGED, TICK
 
 TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
@@ -79,9 +79,9 @@ def _fit(start: "dict[str, Any]", data: "bytes | bytearray") -> "bytes | bytearr
 class _Run:
     def __init__(self, start: "dict[str, Any]", host: Host, instance: "Any", make: "Any") -> None:
         self._start = start
-        self._host = host
-        self._instance = instance
-        self._abi = make(start, host, instance.memory)
+        self.host = host
+        self.instance = instance
+        self.abi = make(start, host, instance.memory)
         self._metered = False
 
     def run(
@@ -93,10 +93,10 @@ class _Run:
             result = self._end(start_function, on_started)
         except Exception as error:
             result = failed(error)
-            result.update(self._abi.leftovers())
+            result.update(self.abi.leftovers())
         result["duration_ms"] = round(precise_ms() - begun, 3)
         if self._metered:
-            result["fuel"] = self._host.granted - self._instance.fuel()
+            result["fuel"] = self.host.granted - self.instance.fuel()
         return result
 
     def _link(self, imports: "list[tuple[str, str, str]]") -> None:
@@ -104,10 +104,10 @@ class _Run:
         for module, name, signature in imports:
             if (module, name) == (MODULE, TICK):
                 self._metered = True
-                self._instance.link(module, name, "i()", self._host.tick)
+                self.instance.link(module, name, "i()", self.host.tick)
                 continue
             if offered is None:
-                offered = self._abi.functions()
+                offered = self.abi.functions()
             if (module, name) not in offered:
                 raise TaskFailure(
                     "the module imports %s.%s, which this device lacks" % (module, name), "missing_import"
@@ -116,36 +116,36 @@ class _Run:
             if wanted != signature:
                 why = "the module imports %s.%s as %s, it is %s" % (module, name, signature, wanted)
                 raise TaskFailure(why, "bad_module")
-            if module == MODULE and FUNCTIONS[name][1]:
-                self._host.require(name)
-            self._instance.link(module, name, signature, function)
+            if module == MODULE and name in PRIVILEGED:
+                self.host.require(name)
+            self.instance.link(module, name, signature, function)
 
     def _end(self, start_function: int, on_started: "Callable[[], None]") -> "dict[str, Any]":
         try:
             return self._call(start_function, on_started)
         except abis.Exit as error:
-            result: dict[str, Any] = self._abi.exited(error.code)
+            result: dict[str, Any] = self.abi.exited(error.code)
             return result
 
     def _call(self, start_function: int, on_started: "Callable[[], None]") -> "dict[str, Any]":
         if start_function >= 0:  # its code runs before its exports can be found
             on_started()
-        self._instance.start()
+        self.instance.start()
         function = self._choose()
-        arguments = self._abi.arguments(function)
+        arguments = self.abi.arguments(function)
         if start_function < 0:
             on_started()
-        for name in self._abi.initializers:
-            initialize = self._instance.find(name)
+        for name in self.abi.initializers:
+            initialize = self.instance.find(name)
             if initialize is not None and not initialize.arg_types:
                 initialize()
                 break
-        result: dict[str, Any] = self._abi.result(function(*arguments), function.ret_types)
+        result: dict[str, Any] = self.abi.result(function(*arguments), function.ret_types)
         return result
 
     def _choose(self) -> "Any":
         name = self._start.get("function") or self._start["name"]
-        function = self._instance.find(name) if _is_name(name) else None
+        function = self.instance.find(name) if _is_name(name) else None
         if function is None:
             raise TaskFailure("the module exports no function " + name, "missing_export")
         return function

@@ -1,7 +1,7 @@
 """What a device offers to modules, as its `hello` says it and the hub places tasks by it."""
 
 from shared import const
-from shared.host import FUNCTIONS
+from shared.host import PRIVILEGED, functions
 
 TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
@@ -19,5 +19,5 @@ def offers(board: "Any") -> "list[str]":
 def caps_of(abis: "tuple[str, ...]", board: "Any") -> "dict[str, Any]":
     """The field `caps`: abi, host (names of functions in module `edge`), features."""
     had = offers(board)
-    host = [name for name in FUNCTIONS if not FUNCTIONS[name][1] or name in had]
+    host = [name for name in functions() if name not in PRIVILEGED or name in had]
     return {"abi": list(abis), "host": sorted(host), "features": list(FEATURES)}

@@ -41,10 +41,10 @@ class Instance:
         if binary.start_function(data) == 0:
             raise TaskFailure("wasm3 0.5.0 does not run a start function with index 0", "bad_module")
         environment = wasm3.Environment()
-        self._runtime = environment.new_runtime(stack_bytes)
+        self.runtime = environment.new_runtime(stack_bytes)
         # Kept: the runtime points into the module's bytes.
-        self._module = environment.parse_module(_immutable(data))
-        self._runtime.load(self._module)
+        self.module = environment.parse_module(_immutable(data))
+        self.runtime.load(self.module)
         self._raised: BaseException | None = None
 
     def link(self, module: str, name: str, signature: str, function: "Callable[..., Any]") -> None:
@@ -55,14 +55,14 @@ class Instance:
                 self._raised = error
                 raise
 
-        self._module.link_function(module, name, signature, called)
+        self.module.link_function(module, name, signature, called)
 
     def start(self) -> None:
         """wasm3 does it itself, when the first export is found."""
 
     def find(self, name: str) -> "Function | None":
         try:
-            return Function(self._runtime.find_function(name))
+            return Function(self.runtime.find_function(name))
         except RuntimeError as error:
             if self._raised is not None:  # in the start function: wasm3 has put its own words in the place of it
                 raise self._raised  # noqa: B904
@@ -71,15 +71,15 @@ class Instance:
             raise
 
     def memory(self) -> "memoryview | None":
-        return self._runtime.get_memory(0)  # type: ignore[no-any-return]
+        return self.runtime.get_memory(0)  # type: ignore[no-any-return]
 
     def fuel(self) -> int:
         """What is left in the tank of a metered module."""
-        left: int = self._module.get_global(FUEL)
+        left: int = self.module.get_global(FUEL)
         return int(_signed("i", left))
 
     def close(self) -> None:
-        self._runtime = self._module = None
+        self.runtime = self.module = None
 
 
 def _signed(result: str, value: "Any") -> "Any":

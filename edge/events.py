@@ -19,17 +19,17 @@ class Rate:
     """A bucket that holds burst tokens and gets per_s of them a second."""
 
     def __init__(self, per_s: int, burst: int) -> None:
-        self._per_s = per_s
-        self._most = self._thousandths = burst * 1000
+        self.per_s = per_s
+        self.most = self.thousandths = burst * 1000
         self._at_ms = 0
 
     def take(self, now_ms: int) -> bool:
         """One token, False when there is none."""
-        self._thousandths = min(self._most, self._thousandths + (now_ms - self._at_ms) * self._per_s)
+        self.thousandths = min(self.most, self.thousandths + (now_ms - self._at_ms) * self.per_s)
         self._at_ms = now_ms
-        if self._thousandths < 1000:
+        if self.thousandths < 1000:
             return False
-        self._thousandths -= 1000
+        self.thousandths -= 1000
         return True
 
 
@@ -39,15 +39,15 @@ class Events:
     def __init__(self) -> None:
         self._rates = {"log": Rate(LOGS[0], LOGS[1]), "publish": Rate(PUBLISHES[0], PUBLISHES[1])}
         # key: when the next may leave, and the newest that waits for it
-        self._progress: dict[Any, list[Any]] = {}
-        self._lost = {"log": 0, "publish": 0}
+        self.progress: dict[Any, list[Any]] = {}
+        self.lost = {"log": 0, "publish": 0}
         self._loser: Any = None
 
     def take(self, key: "Any", kind: str, fields: "dict[str, Any]", now_ms: int) -> bool:
         """Whether it may be said now. If not, progress waits (the newest of a key) and the others are counted."""
         if kind == "progress":
-            if now_ms >= self._progress.setdefault(key, [now_ms, None])[0]:
-                self._progress[key] = [now_ms + _PROGRESS_MS, None]
+            if now_ms >= self.progress.setdefault(key, [now_ms, None])[0]:
+                self.progress[key] = [now_ms + _PROGRESS_MS, None]
                 return True
         elif self._rates[kind].take(now_ms):
             return True
@@ -57,15 +57,15 @@ class Events:
     def keep(self, key: "Any", kind: str, fields: "dict[str, Any]") -> None:
         """It cannot be said now, whatever the rate."""
         if kind == "progress":
-            self._progress.setdefault(key, [0, None])[1] = fields
+            self.progress.setdefault(key, [0, None])[1] = fields
         else:
-            self._lost[kind] += 1
+            self.lost[kind] += 1
             self._loser = key
 
     def due(self, now_ms: int) -> "list[tuple[Any, str, dict[str, Any]]]":
         """(key, kind, fields) of what waited for its time, and one line about what was dropped."""
         found = []
-        for key, entry in self._progress.items():
+        for key, entry in self.progress.items():
             if entry[1] is not None and now_ms >= entry[0]:
                 found.append((key, "progress", entry[1]))
                 entry[0], entry[1] = now_ms + _PROGRESS_MS, None
@@ -75,16 +75,16 @@ class Events:
 
     def end(self, key: "Any") -> "list[tuple[Any, str, dict[str, Any]]]":
         """A key has ended: its last progress is not said any more, what was dropped is."""
-        self._progress.pop(key, None)
+        self.progress.pop(key, None)
         return [self._about_lost()] if self._loser == key else []
 
     def _about_lost(self) -> "tuple[Any, str, dict[str, Any]]":
         text = "%d log lines and %d messages of tasks were dropped: a device says at most %d and %d a second" % (
-            self._lost["log"],
-            self._lost["publish"],
+            self.lost["log"],
+            self.lost["publish"],
             LOGS[0],
             PUBLISHES[0],
         )
         key, self._loser = self._loser, None
-        self._lost = {"log": 0, "publish": 0}
+        self.lost = {"log": 0, "publish": 0}
         return key, "log", {"level": "warning", "text": text}

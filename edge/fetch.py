@@ -19,32 +19,32 @@ class Fetches:
     """One for each module that accepted work waits for."""
 
     def __init__(self) -> None:
-        self._all: dict[str, _Fetch] = {}
+        self.all: dict[str, _Fetch] = {}
 
     def names(self) -> "list[str]":
-        return list(self._all)
+        return list(self.all)
 
     def due(self, now_ms: int) -> "list[str]":
         """The modules whose chunk should have come by now."""
-        return [module for module in self._all if now_ms - self._all[module].asked_ms >= _ASK_AGAIN_MS]
+        return [module for module in self.all if now_ms - self.all[module].asked_ms >= _ASK_AGAIN_MS]
 
     def expects(self, module: str, offset: int) -> bool:
         """Whether a chunk is the next one of a module that is wanted."""
-        fetch = self._all.get(module)
+        fetch = self.all.get(module)
         return fetch is not None and fetch.offset == offset
 
     def arrived(self, module: str, size: int) -> None:
         """So many bytes of it are here."""
-        fetch = self._all.get(module)
+        fetch = self.all.get(module)
         if fetch is None:
-            fetch = self._all[module] = _Fetch()
+            fetch = self.all[module] = _Fetch()
         if size > fetch.offset:
             fetch.asks = 0
         fetch.offset = size
 
     def damaged(self, module: str) -> bool:
         """All of it came and was wrong: True when it is worth another try from the start, False the second time."""
-        fetch = self._all[module]
+        fetch = self.all[module]
         again = not fetch.damaged
         fetch.damaged = True
         fetch.offset = 0
@@ -52,10 +52,10 @@ class Fetches:
 
     def ask(self, module: str, now_ms: int) -> int:
         """The offset to ask for now, -1 to give up."""
-        fetch = self._all[module]
+        fetch = self.all[module]
         fetch.asked_ms = now_ms
         fetch.asks += 1
         return fetch.offset if fetch.asks <= _MAX_ASKS else -1
 
     def drop(self, module: str) -> None:
-        self._all.pop(module, None)
+        self.all.pop(module, None)

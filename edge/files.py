@@ -6,6 +6,8 @@ first left none, and overwriting in place left a torn one.
 
 import os
 
+from shared import const
+
 try:
     from os import fsync
 except ImportError:  # MicroPython: closing a file on littlefs writes it out
@@ -14,7 +16,7 @@ except ImportError:  # MicroPython: closing a file on littlefs writes it out
         pass
 
 
-_NEW = ".new"
+_NEW = const(".new")
 
 
 def write(path: str, data: bytes, sync: bool = True) -> None:

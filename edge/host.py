@@ -21,11 +21,11 @@ TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from typing import Any
 
-_LEVELS = ("debug", "info", "warning", "error")
+_LEVELS = const(("debug", "info", "warning", "error"))
 _MAX_LOG = const(1000)
 # Fuel is given so that a tick comes about every 0.3 ms: a tick costs a worker some 3 us, a deadline wants precision.
-_SOON_MS = 0.2
-_LATE_MS = 0.5
+_SOON_MS = const(0.2)
+_LATE_MS = const(0.5)
 _FIRST_FUEL = const(20_000)
 _LEAST_FUEL = const(1_000)
 _MOST_FUEL = const(1 << 24)
@@ -35,14 +35,14 @@ class Host:
     """One for each run. `granted` is the fuel that was given so far."""
 
     def __init__(self, start: "dict[str, Any]", port: "Any") -> None:
-        self._port = port
-        self._task = start.get("task")
+        self.port = port
+        self.task = start.get("task")
         self._allow = _allow(start)
         self._begun_ms = self._ticked_ms = precise_ms()
-        self._timeout_ms = 0 if start.get("daemon") else limit(start, "timeout_ms", 0)
+        self.timeout_ms = 0 if start.get("daemon") else limit(start, "timeout_ms", 0)
         self._stop_ms: float | None = None
-        self._fuel = _FIRST_FUEL
-        self._events = Events()
+        self.fuel = _FIRST_FUEL
+        self.events = Events()
         self._look_ms = 0.0
         self.granted = 0
 
@@ -57,25 +57,25 @@ class Host:
             self._say_due(int(now))
         took = now - self._ticked_ms
         if took < _SOON_MS:
-            self._fuel = min(self._fuel * 2, _MOST_FUEL)
+            self.fuel = min(self.fuel * 2, _MOST_FUEL)
         elif took > _LATE_MS:
-            self._fuel = max(self._fuel // 2, _LEAST_FUEL)
+            self.fuel = max(self.fuel // 2, _LEAST_FUEL)
         self._ticked_ms = now
-        self.granted += self._fuel
-        return self._fuel
+        self.granted += self.fuel
+        return self.fuel
 
     def check(self) -> None:
         """Ends the task when its time is over: TaskFailure timeout, or cancelled at the end of a stop's grace."""
         self._check(precise_ms())
 
     def _check(self, now: float) -> None:
-        grace_ms = self._port.grace_ms()
+        grace_ms = self.port.grace_ms()
         if grace_ms is not None and self._stop_ms is None:
             self._stop_ms = now + grace_ms
         if self._stop_ms is not None and now >= self._stop_ms:
             raise TaskFailure("stopped", "cancelled")
-        if self._timeout_ms and now >= self._begun_ms + self._timeout_ms:
-            raise TaskFailure("still running after its %d ms" % self._timeout_ms, "timeout")
+        if self.timeout_ms and now >= self._begun_ms + self.timeout_ms:
+            raise TaskFailure("still running after its %d ms" % self.timeout_ms, "timeout")
 
     def is_stopping(self) -> bool:
         """Whether the task should end by itself."""
@@ -94,12 +94,12 @@ class Host:
             self._check(now)
             if now >= until:
                 return
-            self._port.wait(self._left(until) - now)
+            self.port.wait(self._left(until) - now)
 
     def _left(self, until: float) -> float:
         """The moment to look again, at the latest."""
-        if self._timeout_ms:
-            until = min(until, self._begun_ms + self._timeout_ms)
+        if self.timeout_ms:
+            until = min(until, self._begun_ms + self.timeout_ms)
         return until if self._stop_ms is None else min(until, self._stop_ms)
 
     # Events
@@ -120,25 +120,25 @@ class Host:
     def _say(self, kind: str, fields: "dict[str, Any]") -> bool:
         now = int(precise_ms())
         self._say_due(now)
-        said = self._events.take(self._task, kind, fields, now)
+        said = self.events.take(self.task, kind, fields, now)
         if said:
-            self._port.emit(kind, fields)
+            self.port.emit(kind, fields)
         return said
 
     def _say_due(self, now: int) -> None:
-        for _, kind, fields in self._events.due(now):
-            self._port.emit(kind, fields)
+        for _, kind, fields in self.events.due(now):
+            self.port.emit(kind, fields)
 
     def close(self) -> None:
         """The task has ended: say what was dropped."""
-        for _, kind, fields in self._events.end(self._task):
-            self._port.emit(kind, fields)
+        for _, kind, fields in self.events.end(self.task):
+            self.port.emit(kind, fields)
 
     # The board
 
     def require(self, name: str) -> None:
         """Before a module runs that imports a privileged function: missing_import or denied when it may not have it."""
-        if name not in self._port.offers:
+        if name not in self.port.offers:
             raise TaskFailure("the module imports edge.%s, which this device does not have" % name, "missing_import")
         if not is_allowed(self._allow, name):
             raise TaskFailure("the module imports edge.%s: name it in the task's allow" % name, "denied")
@@ -151,14 +151,14 @@ class Host:
     def ask_board(self, name: str, *arguments: int) -> "int | float":
         """A function of the board, its first argument a pin or channel: its value; its failure is the task's."""
         self.permit(name, str(arguments[0]))
-        self._port.ask(name, arguments)
+        self.port.ask(name, arguments)
         while True:
-            answer = self._port.answer()
+            answer = self.port.answer()
             if answer is not None:
                 break
             now = precise_ms()
             self._check(now)
-            self._port.wait(self._left(now + 1000) - now)
+            self.port.wait(self._left(now + 1000) - now)
         value, why = answer
         if why is not None:
             raise TaskFailure(why[1], why[0])

@@ -26,14 +26,14 @@ class Link:
 
     def __init__(self, device: str, owner: "Any", most: int, unit: "Callable[[], float]", log: "Callable[[str], None]"):
         """most: messages the queue holds; unit gives random numbers in [0, 1)."""
-        self._device = device
-        self._owner = owner
-        self._most = most
+        self.device = device
+        self.owner = owner
+        self.most = most
         self._unit = unit
         self._log = log
         self._outgoing: list[tuple[str, Any, int]] = []
         self._wake = asyncio.Event()
-        self._failures = 0
+        self.failures = 0
         self.dropped = 0
 
     def post(self, kind: str, fields: "Any", qos: int) -> None:
@@ -41,7 +41,7 @@ class Link:
         item = (kind, fields, qos)
         if kind == "result" and item in self._outgoing:
             return
-        if len(self._outgoing) >= self._most:
+        if len(self._outgoing) >= self.most:
             self.dropped += 1
             return
         self._outgoing.append(item)
@@ -49,7 +49,7 @@ class Link:
 
     def welcomed(self) -> None:
         """The hub answers: the backoff starts anew."""
-        self._failures = 0
+        self.failures = 0
 
     async def serve(self, host: str, port: int, password: "str | None", ssl: "Any", base_s: float) -> None:
         """Stay connected; ends only by being cancelled, then with DISCONNECT."""
@@ -59,12 +59,12 @@ class Link:
             wait_s = 0.0
             try:
                 await client.connect()
-                self._log("edge %s connected to %s" % (self._device, place))
+                self._log("edge %s connected to %s" % (self.device, place))
                 await self._session(client)
             except MqttError as error:
-                self._failures += 1
-                wait_s = delay(self._failures, self._unit(), base_s)
-                self._log("edge %s lost %s: %s; trying again in %.1f s" % (self._device, place, error, wait_s))
+                self.failures += 1
+                wait_s = delay(self.failures, self._unit(), base_s)
+                self._log("edge %s lost %s: %s; trying again in %.1f s" % (self.device, place, error, wait_s))
             finally:
                 await client.disconnect()
             await asyncio.sleep(wait_s)
@@ -73,12 +73,12 @@ class Link:
         return Client(
             host,
             port,
-            self._device,
-            lambda topic, payload: self._owner.heard(payload),
-            username=self._device if password else None,
+            self.device,
+            lambda topic, payload: self.owner.heard(payload),
+            username=self.device if password else None,
             password=password,
             ssl=ssl,
-            will=(topics.up(self._device, "gone"), b"{}"),
+            will=(topics.up(self.device, "gone"), b"{}"),
             keepalive_s=_KEEPALIVE_S,
         )
 
@@ -88,13 +88,13 @@ class Link:
             await client.run()
         finally:
             talking.cancel()
-            self._owner.offline()
+            self.owner.offline()
 
     async def _talk(self, client: Client) -> None:
         try:
-            await client.subscribe(topics.down(self._device))
+            await client.subscribe(topics.down(self.device))
             self._outgoing = []
-            self._owner.online()
+            self.owner.online()
             while True:
                 while self._outgoing:
                     await self._send(client, *self._outgoing.pop(0))
@@ -103,15 +103,15 @@ class Link:
         except MqttError:  # Client.run says it
             pass
         except Exception as error:  # a fault of ours: without this the session would be mute for ever
-            self._log("edge %s starts a new session after %r" % (self._device, error))
+            self._log("edge %s starts a new session after %r" % (self.device, error))
             await client.disconnect()
 
     async def _send(self, client: Client, kind: str, fields: "Any", qos: int) -> None:
         try:
-            payload = self._owner.payload(kind, fields)
+            payload = self.owner.payload(kind, fields)
         except MotetError as error:
             self._log("a message was not sent: " + error.message)
             return
         if payload is not None:
-            topic = topics.up(self._device, kind)
+            topic = topics.up(self.device, kind)
             await (client.post(topic, payload) if qos else client.send(topic, payload))

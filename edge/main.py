@@ -49,14 +49,18 @@ async def run(
         raise BadRequest("a device's id is 1 to 64 of A-Za-z0-9._-, not %r" % device)
     if not 1 <= slots <= 64:
         raise BadRequest("slots must be 1 to 64, not %r" % slots)
-    edge = Edge(device, data, slots, labels or {}, log, runner or platform.make_runner(board), board)
-    await edge.runner.open()
+    if runner is None and platform.WARM:
+        runner = platform.make_runner(board)
+    edge = Edge(device, data, slots, labels or {}, log, runner, board)
+    if runner is not None:
+        await runner.open()
     ticking = asyncio.create_task(edge.tick())
     try:
         await edge.link.serve(host, port, password, ssl, base_s)
     finally:
         ticking.cancel()
-        await edge.runner.close()
+        if edge.runner is not None:
+            await edge.runner.close()
 
 
 class Edge:
@@ -72,18 +76,18 @@ class Edge:
         runner: "Any",
         board: "Any",
     ) -> None:
-        self._data = data
-        self._board = board
+        self.data = data
+        self.board = board
         self._log = log
         self.runner = runner
-        self._tasks: Any = None  # edge.tasks.Tasks: a board that has nothing to do has none of it in memory
+        self.tasks: Any = None  # edge.tasks.Tasks: a board that has nothing to do has none of it in memory
         files.make_folder(data + "/modules")
         files.make_folder(data + "/outbox")
         outbox = self._work().outbox.keys() if files.names(data + "/outbox") else []
         self.agent = Agent(slots, platform.OUTBOX, outbox, _load_seen(data + "/seen"))
-        self._boot = hexlify(os.urandom(8)).decode()
+        self.boot = hexlify(os.urandom(8)).decode()
         self._booted_ms = now_ms()
-        self._facts = {
+        self.facts = {
             "proto": PROTOCOL,
             "agent": VERSION,
             "runtime": platform.runtime(),
@@ -117,13 +121,13 @@ class Edge:
         if kind == "result":
             return self._work().outbox.get(*fields)  # type: ignore[no-any-return]  # None: acknowledged meanwhile
         if kind in ("hello", "beat"):
-            fields["boot"] = self._boot
+            fields["boot"] = self.boot
             fields["mem_free"], fields["mem_total"] = platform.memory()
         if kind == "hello":
-            fields.update(self._facts)
-            fields["caps"] = platform.caps(self._board)
-            fields["flash_free"] = platform.flash_free(self._data)
-            known = self._tasks.modules.order if self._tasks else files.by_age(self._data + "/modules")
+            fields.update(self.facts)
+            fields["caps"] = platform.caps(self.board)
+            fields["flash_free"] = platform.flash_free(self.data)
+            known = self.tasks.modules.order if self.tasks else files.by_age(self.data + "/modules")
             whole = [name for name in reversed(known) if len(name) == 64]  # a part's name is longer
             fields["modules"] = whole[: platform.MAX_MODULES]
         elif kind == "beat":
@@ -156,11 +160,13 @@ class Edge:
                 self._work().do(*action)
 
     def _work(self) -> "Any":
-        if self._tasks is None:
+        if self.tasks is None:
             from edge.tasks import Tasks
 
-            self._tasks = Tasks(self, self._data, platform, self._log)
-        return self._tasks
+            if self.runner is None:
+                self.runner = platform.make_runner(self.board)
+            self.tasks = Tasks(self, self.data, platform, self._log)
+        return self.tasks
 
 
 def _load_seen(path: str) -> "list[tuple[str, int]]":

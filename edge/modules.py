@@ -16,20 +16,21 @@ TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from collections.abc import Container
 
-_PART = ".part"
-_BLOCK = const(4096)
+_PART = const(".part")
+_BLOCK = const(1024)
 
 
 def digest(path: str) -> str:
     """The sha256 of a file in hex, "" when it cannot be read. In blocks: a board has no room for the whole."""
     state = sha256()
+    block = memoryview(bytearray(_BLOCK))
     try:
         with open(path, "rb") as file:
             while True:
-                block = file.read(_BLOCK)
-                if not block:
+                count = file.readinto(block)
+                if not count:
                     return hexlify(state.digest()).decode()
-                state.update(block)
+                state.update(block[:count])
     except OSError:
         return ""
 
@@ -38,7 +39,7 @@ class Modules:
     """At most budget_bytes of modules and parts."""
 
     def __init__(self, folder: str, budget_bytes: int) -> None:
-        self._folder = folder
+        self.folder = folder
         self._budget = budget_bytes
         files.make_folder(folder)
         # Least recently used first; parts are in it under their file's name.
@@ -47,7 +48,7 @@ class Modules:
         self._checked: set[str] = set()
 
     def _path(self, name: str) -> str:
-        return self._folder + "/" + name
+        return self.folder + "/" + name
 
     def path(self, module: str) -> "str | None":
         """The file of a module, None when it is not here whole. Counts as a use."""

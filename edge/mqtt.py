@@ -59,19 +59,19 @@ class Client:
         max_packet: int = 300 * 1024,
     ) -> None:
         self._address = (host, port)
-        self._ssl = ssl
+        self.ssl = ssl
         self._hello = packets.connect(client_id, username, password, will, keepalive_s)
         self._on_message = on_message
         self._keepalive_ms = keepalive_s * 1000
-        self._timeout_ms = int(timeout_s * 1000)
-        self._max_packet = max_packet
-        self._reader: Any = None
-        self._writer: Any = None
+        self.timeout_ms = int(timeout_s * 1000)
+        self.max_packet = max_packet
+        self.reader: Any = None
+        self.writer: Any = None
         self._reading: Any = None
         self._writing = asyncio.Lock()
-        self._error = ""
-        self._packet_id = 0
-        self._pending: dict[int, _Pending] = {}
+        self.error = ""
+        self.packet_id = 0
+        self.pending: dict[int, _Pending] = {}
         self._room = asyncio.Event()
         self._sent_ms = 0
         self._ping_ms = 0  # when the unanswered PINGREQ left; 0: none
@@ -79,29 +79,29 @@ class Client:
     async def connect(self) -> None:
         """Open the connection and wait for CONNACK."""
         try:
-            await asyncio.wait_for(self._open(), self._timeout_ms / 1000)
+            await asyncio.wait_for(self._open(), self.timeout_ms / 1000)
         except asyncio.TimeoutError:  # noqa: UP041 (MicroPython has no other name for it)
-            self._error = "no CONNACK within %d ms" % self._timeout_ms
+            self.error = "no CONNACK within %d ms" % self.timeout_ms
         except EOFError:
-            self._error = "the broker closed the connection before CONNACK"
+            self.error = "the broker closed the connection before CONNACK"
         except OSError as error:
-            self._error = "no connection: %s" % error
+            self.error = "no connection: %s" % error
         except MqttError as error:
-            self._error = str(error)
-        if self._error:
+            self.error = str(error)
+        if self.error:
             self._close()
-            raise MqttError(self._error)
+            raise MqttError(self.error)
 
     async def _open(self) -> None:
         host, port = self._address
-        if self._ssl:
-            opened = asyncio.open_connection(host, port, ssl=self._ssl, server_hostname=host)
+        if self.ssl:
+            opened = asyncio.open_connection(host, port, ssl=self.ssl, server_hostname=host)
         else:
             opened = asyncio.open_connection(host, port)
-        self._reader, self._writer = await opened
-        _no_delay(self._writer)
+        self.reader, self.writer = await opened
+        _no_delay(self.writer)
         await self._write(self._hello)
-        packets.check_connack(*await packets.read(self._reader, self._max_packet))
+        packets.check_connack(*await packets.read(self.reader, self.max_packet))
 
     async def run(self) -> None:
         """Serve the connection until it ends: MqttError says why. Cancelled, it leaves the rest to disconnect()."""
@@ -110,19 +110,19 @@ class Client:
         try:
             await self._reading
         except asyncio.CancelledError:
-            if not self._error:  # not our own way to end the reading
+            if not self.error:  # not our own way to end the reading
                 raise
         finally:
             watching.cancel()
         self._close()
-        raise MqttError(self._error)
+        raise MqttError(self.error)
 
     async def post(self, topic: str, payload: bytes) -> "_Pending":
         """Publish with QoS 1 without waiting for PUBACK, but for one of the last _WINDOW before.
 
         It is published again with DUP when PUBACK does not come in time, and after that the connection ends.
         """
-        while len(self._pending) >= _WINDOW:
+        while len(self.pending) >= _WINDOW:
             self._room.clear()
             await self._room.wait()
             self._check()
@@ -142,7 +142,7 @@ class Client:
 
     async def disconnect(self) -> None:
         """Say good-bye, so that the broker does not publish the will, and close."""
-        if self._writer is not None and not self._error:
+        if self.writer is not None and not self.error:
             try:
                 await asyncio.wait_for(self._write(packets.DISCONNECT), 1)
             except (MqttError, asyncio.TimeoutError):  # noqa: UP041
@@ -151,35 +151,35 @@ class Client:
         self._close()
 
     def _check(self) -> None:
-        if self._error:
-            raise MqttError(self._error)
+        if self.error:
+            raise MqttError(self.error)
 
     def _fail(self, why: str) -> None:
         """End the connection; the first reason stays."""
-        if self._error:
+        if self.error:
             return
-        self._error = why
+        self.error = why
         # The reading task ends by itself; MicroPython does not let a task cancel itself.
         if self._reading is not None and self._reading is not asyncio.current_task():
             self._reading.cancel()
-        for pending in self._pending.values():
+        for pending in self.pending.values():
             pending.done.set()
-        self._pending = {}
+        self.pending = {}
         self._room.set()
 
     def _close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        if self.writer is not None:
+            self.writer.close()
+            self.writer = None
 
     def _new_id(self) -> int:
         while True:
-            self._packet_id = self._packet_id % 65535 + 1
-            if self._packet_id not in self._pending:
-                return self._packet_id
+            self.packet_id = self.packet_id % 65535 + 1
+            if self.packet_id not in self.pending:
+                return self.packet_id
 
     async def _request(self, packet_id: int, packet: bytes) -> "_Pending":
-        pending = self._pending[packet_id] = _Pending(packet, now_ms())
+        pending = self.pending[packet_id] = _Pending(packet, now_ms())
         await self._write(packet)
         return pending
 
@@ -187,8 +187,8 @@ class Client:
         self._check()
         async with self._writing:
             try:
-                self._writer.write(data)
-                await self._writer.drain()
+                self.writer.write(data)
+                await self.writer.drain()
             except (OSError, AttributeError) as error:  # AttributeError: closed while this one waited
                 self._fail("the connection broke: %s" % error)
         self._sent_ms = now_ms()
@@ -197,7 +197,7 @@ class Client:
     async def _read(self) -> None:
         try:
             while True:
-                head, body = await packets.read(self._reader, self._max_packet)
+                head, body = await packets.read(self.reader, self.max_packet)
                 self._ping_ms = 0  # whatever the broker says, it lives
                 await self._heard(head, body)
         except EOFError:
@@ -215,7 +215,7 @@ class Client:
             if packet_id:
                 await self._write(b"\x40\x02" + packet_id)
         elif kind in (packets.PUBACK, packets.SUBACK):
-            pending = self._pending.pop(body[0] << 8 | body[1], None)
+            pending = self.pending.pop(body[0] << 8 | body[1], None)
             if pending is not None:
                 pending.done.set()
                 self._room.set()
@@ -224,29 +224,29 @@ class Client:
 
     async def _watch(self) -> None:
         """Ping an idle connection, publish again what nobody acknowledged, end a connection that does not answer."""
-        step_s = min(self._keepalive_ms, self._timeout_ms) / 4000
+        step_s = min(self._keepalive_ms, self.timeout_ms) / 4000
         try:
-            while not self._error:
+            while not self.error:
                 await asyncio.sleep(step_s)
                 await self._keep_alive(now_ms())
-                for pending in list(self._pending.values()):
+                for pending in list(self.pending.values()):
                     await self._repeat(pending, now_ms())
         except MqttError:  # _write has said it
             pass
 
     async def _keep_alive(self, now: int) -> None:
         if self._ping_ms:
-            if now - self._ping_ms > self._timeout_ms:
-                self._fail("no PINGRESP within %d ms" % self._timeout_ms)
+            if now - self._ping_ms > self.timeout_ms:
+                self._fail("no PINGRESP within %d ms" % self.timeout_ms)
         elif now - self._sent_ms >= self._keepalive_ms // 2:
             self._ping_ms = now
             await self._write(packets.PINGREQ)
 
     async def _repeat(self, pending: "_Pending", now: int) -> None:
-        if now - pending.sent_ms <= self._timeout_ms or pending.done.is_set():
+        if now - pending.sent_ms <= self.timeout_ms or pending.done.is_set():
             return
         if pending.repeated:
-            self._fail("no acknowledgement within twice %d ms" % self._timeout_ms)
+            self._fail("no acknowledgement within twice %d ms" % self.timeout_ms)
             return
         pending.repeated = True
         pending.sent_ms = now

@@ -3,9 +3,8 @@
 import json
 
 from edge import files
-from edge.failures import failure
 from shared import const
-from shared.faults import TooLarge
+from shared.faults import TooLarge, failure
 from shared.messages import MAX_OUTPUTS, MAX_RESULT, make_up
 
 TYPE_CHECKING = const(False)
@@ -34,27 +33,27 @@ class Outbox:
     """
 
     def __init__(self, folder: str) -> None:
-        self._folder = folder
+        self.folder = folder
         self._numbers: dict[tuple[str, int], int] = {}
         self._held: dict[tuple[str, int], bytes] = {}
         self._next = 1
         files.make_folder(folder)
         for name in files.names(folder):
-            self._take_up(name)
+            self._take(name)
 
-    def _take_up(self, name: str) -> None:
+    def _take(self, name: str) -> None:
         try:
             number = int(name, 16)
-            fields = json.loads(files.read(self._folder + "/" + name) or b"")
+            fields = json.loads(files.read(self.folder + "/" + name) or b"")
             key = (fields["task"], fields["attempt"])
         except (ValueError, KeyError, TypeError):  # not ours, or torn by a file system that does not keep its word
-            files.remove(self._folder + "/" + name)
+            files.remove(self.folder + "/" + name)
             return
         self._numbers[key] = number
         self._next = max(self._next, number + 1)
 
     def _path(self, number: int) -> str:
-        return "%s/%08x" % (self._folder, number)
+        return "%s/%08x" % (self.folder, number)
 
     def keys(self) -> "list[tuple[str, int]]":
         """(task, attempt) of every result, oldest first."""

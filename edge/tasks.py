@@ -21,8 +21,8 @@ class Tasks:
     """owner is edge.main.Edge: its agent and runner, do(actions) and drop(why); platform as edge.board."""
 
     def __init__(self, owner: "Any", data: str, platform: "Any", log: "Callable[[str], None]") -> None:
-        self._owner = owner
-        self._data = data
+        self.owner = owner
+        self.data = data
         self._log = log
         self._max_result = min(MAX_RESULT, platform.MAX_MESSAGE)
         self.modules = Modules(data + "/modules", platform.MODULE_BYTES)
@@ -43,9 +43,9 @@ class Tasks:
         elif kind == "run":
             start = what[0]
             path = self.modules.path(start["module"]) or ""
-            self._owner.runner.start(start, path, self._on_started, self._on_finished, self._on_event)
+            self.owner.runner.start(start, path, self.on_started, self.on_finished, self.on_event)
         elif kind == "stop":
-            self._owner.runner.stop(*what)
+            self.owner.runner.stop(*what)
 
     def _store(self, fields: "dict[str, Any]") -> None:
         payload = encode(fields, self._max_result)
@@ -55,42 +55,42 @@ class Tasks:
     def _remember(self, pairs: "list[list[Any]]") -> None:
         try:
             # Not synced: after a power cut the hub ends by itself what this boot does not name.
-            files.write(self._data + "/seen", json.dumps(pairs).encode(), sync=False)
+            files.write(self.data + "/seen", json.dumps(pairs).encode(), sync=False)
         except OSError as error:
             self._log("the disk refused the list of what ran here: %s" % error)
 
     def _look(self, module: str) -> None:
         if self.modules.path(module) is None:
-            self._owner.do(self._owner.agent.module_part(module, self.modules.part_size(module), now_ms()))
+            self.owner.do(self.owner.agent.module_part(module, self.modules.part_size(module), now_ms()))
         else:
-            self._owner.do(self._owner.agent.module_ready(module))
+            self.owner.do(self.owner.agent.module_ready(module))
 
     def _store_chunk(self, fields: "dict[str, Any]") -> None:
         module = fields["module"]
         try:
             data = a2b_base64(fields["data"])
-            whole = self.modules.append(module, fields["offset"], fields["total"], data, self._owner.agent.modules())
+            whole = self.modules.append(module, fields["offset"], fields["total"], data, self.owner.agent.modules())
         except Damaged:
-            self._owner.do(self._owner.agent.module_damaged(module, now_ms()))
+            self.owner.do(self.owner.agent.module_damaged(module, now_ms()))
         except TooLarge as error:
-            self._owner.do(self._owner.agent.module_failed(module, "too_large", error.message))
+            self.owner.do(self.owner.agent.module_failed(module, "too_large", error.message))
         except OSError as error:
-            self._owner.do(self._owner.agent.module_failed(module, "too_large", "no room for the module: %s" % error))
+            self.owner.do(self.owner.agent.module_failed(module, "too_large", "no room for the module: %s" % error))
         except ValueError:  # the agent asks again
-            self._owner.drop("a chunk of the hub was dropped: it is no base64")
+            self.owner.drop("a chunk of the hub was dropped: it is no base64")
         else:
             if whole:
-                self._owner.do(self._owner.agent.module_ready(module))
+                self.owner.do(self.owner.agent.module_ready(module))
             else:
-                self._owner.do(self._owner.agent.module_part(module, self.modules.part_size(module), now_ms()))
+                self.owner.do(self.owner.agent.module_part(module, self.modules.part_size(module), now_ms()))
 
     # What the runner says
 
-    def _on_started(self, task: str, attempt: int) -> None:
-        self._owner.do(self._owner.agent.started(task, attempt))
+    def on_started(self, task: str, attempt: int) -> None:
+        self.owner.do(self.owner.agent.started(task, attempt))
 
-    def _on_event(self, task: str, attempt: int, kind: str, fields: "dict[str, Any]") -> None:
-        self._owner.do(self._owner.agent.event(task, attempt, kind, fields, now_ms()))
+    def on_event(self, task: str, attempt: int, kind: str, fields: "dict[str, Any]") -> None:
+        self.owner.do(self.owner.agent.event(task, attempt, kind, fields, now_ms()))
 
-    def _on_finished(self, task: str, attempt: int, result: "dict[str, Any]") -> None:
-        self._owner.do(self._owner.agent.finished(task, attempt, result))
+    def on_finished(self, task: str, attempt: int, result: "dict[str, Any]") -> None:
+        self.owner.do(self.owner.agent.finished(task, attempt, result))

@@ -24,10 +24,11 @@ The board that a runner is given answers the privileged functions of shared.host
 """
 
 import asyncio
+import gc
 
 from edge import files
-from edge.failures import failure
 from shared import const
+from shared.faults import failure
 
 TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
@@ -44,11 +45,11 @@ class InProcessRunner:
     has no such turn, so there a task that runs hears of no stop."""
 
     def __init__(self, board: "Any" = None) -> None:
-        self._board = board
+        self.board = board
         # What waits or runs; of what runs the port, too. CPython's loop itself holds its tasks weakly.
-        self._tasks: dict[tuple[str, int], Any] = {}
+        self.tasks: dict[tuple[str, int], Any] = {}
         self._ports: dict[tuple[str, int], Any] = {}
-        self._stopped: list[tuple[str, int]] = []  # before they ran
+        self.stopped: list[tuple[str, int]] = []  # before they ran
         self._turn = asyncio.Lock()
         self._closed = False
 
@@ -64,7 +65,7 @@ class InProcessRunner:
         on_event: "OnEvent",
     ) -> None:
         running = self._run(start, path, on_started, on_finished, on_event)
-        self._tasks[(start["task"], start["attempt"])] = asyncio.create_task(running)
+        self.tasks[(start["task"], start["attempt"])] = asyncio.create_task(running)
 
     async def _run(
         self,
@@ -78,8 +79,8 @@ class InProcessRunner:
         async with self._turn:
             if self._closed:
                 return
-            if key in self._stopped:
-                self._stopped.remove(key)
+            if key in self.stopped:
+                self.stopped.remove(key)
                 result = failure("cancelled", "stopped before it ran")
             else:
                 try:
@@ -87,9 +88,12 @@ class InProcessRunner:
                 except MemoryError:
                     result = failure("memory_limit", "no memory left on the device to load the module")
         self._ports.pop(key, None)
-        del self._tasks[key]
+        del self.tasks[key]
         if not self._closed:
-            on_finished(key[0], key[1], result)
+            try:
+                on_finished(key[0], key[1], result)
+            except MemoryError:  # what the run had is free by now
+                on_finished(key[0], key[1], failure("memory_limit", "no memory left on the device for the result"))
 
     def _call(
         self, key: "tuple[str, int]", start: "dict[str, Any]", path: str, on_started: "OnStarted", on_event: "OnEvent"
@@ -99,18 +103,19 @@ class InProcessRunner:
         from edge.engine import Instance
         from edge.port import Port
 
+        gc.collect()  # the module before is gone only then, and its 64 KiB
         data = files.load(path)
         if data is None:
             return failure("bad_module", "the module's file is gone")
-        port = self._ports[key] = Port(lambda kind, fields: on_event(key[0], key[1], kind, fields), self._board)
+        port = self._ports[key] = Port(lambda kind, fields: on_event(key[0], key[1], kind, fields), self.board)
         return call.run(Instance, start, data, port, lambda: on_started(key[0], key[1]))
 
     def stop(self, task: str, attempt: int, grace_ms: int) -> None:
         key = (task, attempt)
         if key in self._ports:
             self._ports[key].stop(grace_ms)
-        elif key in self._tasks:
-            self._stopped.append(key)
+        elif key in self.tasks:
+            self.stopped.append(key)
 
     async def close(self) -> None:
         self._closed = True

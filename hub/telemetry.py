@@ -47,7 +47,7 @@ class Telemetry:
     # --- from devices
 
     def hear_log(self, device: str, fields: Doc) -> None:
-        """fields as in shared.messages.UP["log"]."""
+        """fields as in hub.link.messages.UP["log"]."""
         level = fields["level"] if fields["level"] in LEVELS else "info"
         said: Doc = {"time": self._clock().wall, "level": level, "proplet": device, "text": fields["text"]}
         if "task" in fields and "attempt" in fields:
@@ -66,7 +66,7 @@ class Telemetry:
         self._flush_soon()
 
     def hear_publish(self, device: str, fields: Doc) -> None:
-        """fields as in shared.messages.UP["publish"]."""
+        """fields as in hub.link.messages.UP["publish"]."""
         task = self._current(PUBLISH, device, fields)
         if task is None:
             return

@@ -28,13 +28,18 @@ def compile_to(folder: Path, options: tuple[str, ...] = ()) -> list[Path]:
     for name, path in sources().items():
         target = folder / Path(name).with_suffix(".mpy")
         target.parent.mkdir(parents=True, exist_ok=True)
-        source = path.stem if path.stem != "__init__" else path.parent.name
-        command = [_mpy_cross(), "-O3", "-s", source, *options, "-o", str(target), str(path)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise BadRequest(f"mpy-cross does not compile {name}: {done.stderr.strip()}")
+        compile_file(path, target, options)
         written.append(target)
     return written
+
+
+def compile_file(source: Path, target: Path, options: tuple[str, ...] = ()) -> None:
+    """The same with one file."""
+    name = source.stem if source.stem != "__init__" else source.parent.name
+    command = [_mpy_cross(), "-O3", "-s", name, *options, "-o", str(target), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise BadRequest(f"mpy-cross does not compile {source.name}: {done.stderr.strip()}")
 
 
 def _mpy_cross() -> str:

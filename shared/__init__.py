@@ -5,6 +5,13 @@ VERSION = "0.1.0"
 PROTOCOL = 1
 
 
-def const(value: int) -> int:
-    """MicroPython's compiler puts the number where the name stands: one with _ in front then costs a board nothing."""
+def const(value: "T") -> "T":
+    """MicroPython's compiler puts the constant where its name stands: with _ in front it costs a board nothing else."""
     return value
+
+
+TYPE_CHECKING = const(False)
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T")

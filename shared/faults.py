@@ -1,5 +1,11 @@
 """The errors that an edge meets too; shared.errors has the tree. Apart, for a class takes a board 200 bytes."""
 
+from shared import const
+
+TYPE_CHECKING = const(False)
+if TYPE_CHECKING:
+    from typing import Any
+
 
 class MotetError(Exception):
     """Something Motet refused or could not do."""
@@ -28,3 +34,8 @@ class Damaged(MotetError):
 
 class TaskFailure(MotetError):
     code = "failed"
+
+
+def failure(code: str, message: str) -> "dict[str, Any]":
+    """The result of an attempt that failed."""
+    return {"ok": False, "error": {"code": code, "message": message}}

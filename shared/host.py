@@ -1,53 +1,63 @@
 """The functions that a module may import from `edge`, and what a task must allow for it: one table for hub and edge."""
 
+from shared import const
+
 MODULE = "edge"
 # Imported by what the hub has prepared, and by nothing else.
 TICK = "tick"
 FUEL = "__fuel"
 
-# name: (signature as wasm3 writes it, result first; whether a task has to name it in `allow`). A pointer is an i32 into
-# the module's memory; one that leads beyond it ends the attempt with trap_oob. The comments are the documentation's.
-FUNCTIONS = {
+# name:signature as wasm3 writes it, result first; as text, which takes a board a third of the memory. A pointer is an
+# i32 into the module's memory; one that leads beyond it ends the attempt with trap_oob. The comments are the
+# documentation's.
+_FUNCTIONS = (
     # (): bytes of the input
-    "input_len": ("i()", False),
+    "input_len:i() "
     # (dst, offset, len): copies input from offset; answers how many bytes it copied, 0 at the end
-    "input_read": ("i(iii)", False),
+    "input_read:i(iii) "
     # (i): the input's byte at i, -1 beyond its end
-    "input_byte": ("i(i)", False),
+    "input_byte:i(i) "
     # (src, len): appends to the output; answers len
-    "output": ("i(ii)", False),
+    "output:i(ii) "
     # (byte): appends one byte to the output
-    "output_byte": ("v(i)", False),
+    "output_byte:v(i) "
     # (level, src, len): a log line of the task; 0 debug, 1 info, 2 warning, 3 error
-    "log": ("v(iii)", False),
+    "log:v(iii) "
     # (): milliseconds since the attempt began
-    "millis": ("i()", False),
+    "millis:i() "
     # (dst, len): fills with random bytes; answers len
-    "random": ("i(ii)", False),
+    "random:i(ii) "
     # (permille): how far the task is, 0 to 1000
-    "progress": ("v(i)", False),
+    "progress:v(i) "
     # (): 1 when the task is being stopped and should end by itself, else 0
-    "cancelled": ("i()", False),
+    "cancelled:i() "
     # (): the number of this attempt, from 1
-    "attempt": ("i()", False),
+    "attempt:i() "
     # (dst, len): copies at most len bytes of the task's name; answers its whole length
-    "task_name": ("i(ii)", False),
+    "task_name:i(ii) "
     # (channel): a sensor's value in thousandths of its unit
-    "sensor": ("i(i)", True),
+    "sensor:i(i) "
     # (pin): 0 or 1
-    "gpio_read": ("i(i)", True),
+    "gpio_read:i(i) "
     # (pin, value): sets a pin to 0 or 1
-    "gpio_write": ("v(ii)", True),
+    "gpio_write:v(ii) "
     # (channel): the raw reading of an analogue input
-    "adc": ("i(i)", True),
+    "adc:i(i) "
     # (topic, topic_len, src, len): sends a message to the hub; answers len, -1 when it is not sent
-    "publish": ("i(iiii)", True),
-}
+    "publish:i(iiii) "
+)
+# What a task has to name in `allow`.
+PRIVILEGED = ("sensor", "gpio_read", "gpio_write", "adc", "publish")
 
 MAX_TOPIC = 128
 # Characters: of text, or of base64.
 MAX_PUBLISH = 8 * 1024
-_TOPIC = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/"
+_TOPIC = const("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/")
+
+
+def functions() -> "dict[str, str]":
+    """name: signature of each."""
+    return dict([word.split(":") for word in _FUNCTIONS.split()])
 
 
 def valid_topic(topic: str) -> bool:

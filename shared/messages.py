@@ -19,7 +19,6 @@ MAX_RESULT = 48 * 1024
 MAX_OUTPUTS = 4096
 MAX_DOWN = 256 * 1024
 MAX_CHUNK = 64 * 1024
-MAX_NAME = 256
 MAX_RUNNING = 256
 # What a device says it has in its cache, the last used first.
 MAX_MODULES = 64

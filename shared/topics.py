@@ -4,12 +4,14 @@ up:    motet/v1/d/<device>/up/<kind>    a device publishes only below its own up
 down:  motet/v1/d/<device>/down         the one exact filter that a device subscribes
 """
 
+from shared import const
+
 ROOT = "motet/v1/d/"
 UP = "/up/"
 DOWN = "/down"
 
 MAX_ID = 64
-_ID = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+_ID = const("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
 def valid_device(device: object) -> bool:

@@ -5,11 +5,11 @@ The ABI decides where a task's inputs go and what is its result. WASI and Extism
 them: an idle edge stays small.
 """
 
-from edge import abi, limits
-from edge.failures import failure
+from edge import abi, functions, limits
 from edge.limits import limit
 from edge.values import I32
 from shared.errors import TaskFailure
+from shared.faults import failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Extism(Call):
 
         Call.__init__(self, start, host, memory)
         self._kernel = Kernel(
-            abi.payload(start),
+            functions.payload(start),
             start.get("env") or {},
             limit(start, "memory_pages", limits.PAGES) * _PAGE,
             limit(start, "output_bytes", limits.OUTPUT),
@@ -133,7 +133,7 @@ def environment(start: "dict[str, Any]") -> "dict[str, str]":
     """What getenv finds: the task's `env`, its inputs as JSON, and which attempt of which task this is."""
     given = dict(start.get("env") or {})
     if start.get("inputs") is not None:
-        given["INPUTS"] = abi.to_json(start["inputs"])
+        given["INPUTS"] = functions.to_json(start["inputs"])
     given["MOTET_TASK_ID"] = start["task"]
     given["MOTET_TASK_NAME"] = start["name"]
     given["MOTET_ATTEMPT"] = str(start["attempt"])
@@ -144,4 +144,4 @@ def stdin(start: "dict[str, Any]") -> bytes:
     """Standard input: the task's `stdin`, or else inputs that are an object, as JSON."""
     if start.get("stdin") is None and not isinstance(start.get("inputs"), dict):
         return b""
-    return abi.payload(start)
+    return functions.payload(start)

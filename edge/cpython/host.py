@@ -9,6 +9,7 @@ from edge.cpython.abis import NAMES as ABIS
 from edge.cpython.pool import Pool
 
 SLOTS = 4
+WARM = True  # its runner is made ready before there is a task
 OUTBOX = 128
 MODULE_BYTES = 64 * 1024 * 1024
 MAX_CHUNK = 64 * 1024

@@ -19,9 +19,9 @@ from typing import Any
 
 from edge.caps import offers
 from edge.cpython.template import Template
-from edge.failures import failure
 from edge.limits import limit
 from shared.errors import TaskFailure, Unavailable
+from shared.faults import failure
 
 ADDRESS_SPACE = 512 * 1024 * 1024
 IDLE_S = 30.0

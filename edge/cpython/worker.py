@@ -21,7 +21,7 @@ from edge import call, files
 from edge.cpython import abis
 from edge.cpython.channel import Channel, Port
 from edge.cpython.m3 import Library
-from edge.failures import failure
+from shared.faults import failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing costs a worker memory

@@ -21,7 +21,7 @@ PAGE_KB = 64
 # Of a module; tasks may bear thousands of names.
 CALLS_KEPT = 64
 # The functions of module `edge` that a task has to allow.
-PRIVILEGED = tuple(sorted(name for name, (_, privileged) in host.FUNCTIONS.items() if privileged))
+PRIVILEGED = tuple(sorted(host.PRIVILEGED))
 PUBLISH = "publish"
 
 

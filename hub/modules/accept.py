@@ -9,10 +9,11 @@ from hub.modules.prepare import write
 from hub.modules.reader import refuse
 from hub.modules.validate import check
 from hub.modules.walk import FUNCTION, Data, Elements, Walk, walk
-from shared.host import FUEL, FUNCTIONS, MODULE, TICK
+from shared.host import FUEL, MODULE, TICK, functions
 
 # wasm3's own limits, less what the prepared form may add.
 MAX_TYPES = MAX_GLOBALS = MAX_SEGMENTS = 99_990
+_OFFERED = functions()
 MAX_FUNCTIONS = 90_000
 MAX_IMPORTS = MAX_EXPORTS = 9_990
 MAX_TABLE = 100_000
@@ -57,9 +58,9 @@ def _check_imports(imports: list[Import]) -> None:
             continue
         if one.name == TICK:
             refuse(f"the module imports {name}, which is added to every module and closed to its own code")
-        if one.name not in FUNCTIONS:
+        if one.name not in _OFFERED:
             refuse(f"the module imports {name}, and {MODULE} has no function of that name", function=one.name)
-        wanted = _signature(FUNCTIONS[one.name][0])
+        wanted = _signature(_OFFERED[one.name])
         if one.signature != wanted:
             refuse(f"the module imports {name} as {_text(one.signature)}, and it is {_text(wanted)}", function=one.name)
 

@@ -13,7 +13,7 @@ from edge.cpython.boards import Board
 from hub.link.port import Handler, Link
 from shared import PROTOCOL, messages
 from shared.errors import TaskFailure
-from shared.host import FUNCTIONS
+from shared.host import functions
 
 Function = Callable[..., Any]
 ReadModule = Callable[[str], bytes]
@@ -63,7 +63,7 @@ class StubEdge:
         self._handler = handler
         handler.connected(self.id)
         # All that there is: a function of the test may stand in for a module that needs it.
-        caps = {"abi": NAMES, "host": list(FUNCTIONS), "features": FEATURES}
+        caps = {"abi": NAMES, "host": list(functions()), "features": FEATURES}
         hello = {"proto": PROTOCOL, "boot": "stub", "agent": "stub", "runtime": "stub", "caps": caps,
                  "mem_free": 1 << 30, "mem_total": 1 << 30, "slots": self._slots, "running": [],
                  "outbox": []}  # fmt: skip

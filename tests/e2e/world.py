@@ -24,18 +24,17 @@ def module(name: str) -> bytes:
     return (EXAMPLES / f"{name}.wasm").read_bytes()
 
 
-class Process:
-    """A child whose lines can be awaited."""
+class Child:
+    """A process whose lines can be awaited."""
 
-    def __init__(self, *arguments: str, **environ: str) -> None:
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("MOTET_")}
+    def __init__(self, command: list[str], folder: Path, environ: dict[str, str]) -> None:
         self.child = subprocess.Popen(
-            [sys.executable, "-m", "motet", *arguments],
-            cwd=ROOT,
+            command,
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**clean, "PYTHONUNBUFFERED": "1", **environ},
+            env=environ,
         )
         self.text = ""
 
@@ -67,6 +66,15 @@ class Process:
             return self.child.returncode
         self.text += rest.decode(errors="replace")
         return self.child.returncode
+
+
+class Process(Child):
+    """The command motet."""
+
+    def __init__(self, *arguments: str, **environ: str) -> None:
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("MOTET_")}
+        command = [sys.executable, "-m", "motet", *arguments]
+        super().__init__(command, ROOT, {**clean, "PYTHONUNBUFFERED": "1", **environ})
 
 
 class World:

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.agent import _BEAT_MS, _LOGS, _SEEN, Agent
-from edge.failures import failure
 from edge.fetch import _ASK_AGAIN_MS, _MAX_ASKS
+from shared.faults import failure
 
 MODULE = "a" * 64
 OK = {"ok": True, "outputs": [30], "text": "30\n"}

@@ -12,7 +12,7 @@ from edge.cpython.pool import wasm3_file
 from edge.port import Port
 from hub.modules.prepare import prepare
 from shared.errors import TaskFailure
-from shared.host import FUNCTIONS
+from shared.host import functions
 
 OUTPUT = '(import "edge" "output" (func $output (param i32 i32) (result i32)))'
 OUTPUT_BYTE = '(import "edge" "output_byte" (func $output_byte (param i32)))'
@@ -82,7 +82,7 @@ def code(result):
 
 def get(function, *arguments, result="(result i32)"):
     """A module whose main returns what a host function answers."""
-    signature = FUNCTIONS[function][0]
+    signature = functions()[function]
     params = "(param" + " i32" * (len(signature) - 3) + ")"
     given = " ".join(f"(i32.const {argument})" for argument in arguments)
     return f"""(module (import "edge" "{function}" (func $f {params} {result})) (memory 1)

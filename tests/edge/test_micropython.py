@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.host import FUNCTIONS
+from shared.host import PRIVILEGED, functions
 from tests.edge import wasms
 
 HERE = Path(__file__).parent / "micropython"
@@ -62,6 +62,4 @@ def test_close_ends_everything_without_a_word(found):
 
 def test_what_a_board_without_hardware_offers(found):
     assert found["caps"]["abi"] == ["call", "edge"]
-    assert found["caps"]["host"] == sorted(
-        name for name, (_, privileged) in FUNCTIONS.items() if not privileged or name == "publish"
-    )
+    assert found["caps"]["host"] == sorted(name for name in functions() if name not in PRIVILEGED or name == "publish")

@@ -209,5 +209,5 @@ async def test_run_can_be_cancelled():
 
 async def test_nagle_is_off():
     async with Broker() as broker, Session(broker) as session:
-        raw = session.client._writer.get_extra_info("socket")
+        raw = session.client.writer.get_extra_info("socket")
         assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

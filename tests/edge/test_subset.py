@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted([*(ROOT / "edge").glob("*.py"), *(ROOT / "shared").glob("*.py")])
 
 # What a board has; `typing` and collections.abc are for the type checker only.
-MODULES = {"asyncio", "binascii", "edge", "gc", "hashlib", "json", "os", "shared", "struct", "sys", "time", "wasm3"}
+MODULES = set("asyncio binascii edge gc hashlib json os shared ssl struct sys time wasm3".split())
 METHODS = {"hexdigest", "removeprefix", "removesuffix", "zfill", "ljust", "rjust", "isalnum", "fullmatch", "bit_length"}
 OS_NAMES = {"path", "environ", "replace", "makedirs", "fork", "getpid"}
 BUILTINS = {"TimeoutError", "ConnectionError", "BrokenPipeError", "ConnectionResetError", "FileNotFoundError"}

@@ -136,7 +136,7 @@ def test_accepted_and_small_with_the_imports_of_its_abi(name: str) -> None:
 
 
 def wanted(name: str) -> Signature:
-    result, params = re.fullmatch(r"(.)\((.*)\)", host.FUNCTIONS[name][0]).groups()
+    result, params = re.fullmatch(r"(.)\((.*)\)", host.functions()[name]).groups()
     return Signature(("i32",) * len(params), WORDS[result])
 
 
@@ -154,7 +154,7 @@ def test_the_header_declares_every_function_of_the_edge_as_it_is() -> None:
         # Pointers and int32_t are both i32.
         count = 0 if params == "void" else len(params.split(", "))
         declared[name] = Signature(("i32",) * count, {"void": (), "int32_t": ("i32",)}[result])
-    assert declared == {name: wanted(name) for name in host.FUNCTIONS}
+    assert declared == {name: wanted(name) for name in host.functions()}
 
 
 def test_results() -> None:
