@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         prog="motet",
         description="WebAssembly tasks on edge devices: a hub, its edges, and a way to try them.",
         epilog="commands:\n"
-        + "".join(f"  {name:6} {command.__doc__}\n" for name, command in COMMANDS.items())
+        + "".join(f"  {name:8} {command.__doc__}\n" for name, command in COMMANDS.items())
         + "\n`motet COMMAND --help` tells more.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -64,7 +64,7 @@ def hub(argv: list[str]) -> int:
     from motet.config import HubConfig
     from motet.extras import need
 
-    config = _configured("hub", HubConfig, argv)
+    config, _ = _configured("hub", HubConfig, argv)
     need("hub", "motet hub needs")
     from hub.main import Settings
     from hub.main import run as run_hub
@@ -77,7 +77,7 @@ def edge(argv: list[str]) -> int:
     from motet.config import EdgeConfig
     from motet.extras import need
 
-    config = _configured("edge", EdgeConfig, argv)
+    config, _ = _configured("edge", EdgeConfig, argv)
     need("edge", "motet edge needs")
     from edge.cpython.app import main as run_edge
 
@@ -115,7 +115,33 @@ def run(argv: list[str]) -> int:
         return _play(client, task["id"], given.timeout)
 
 
-COMMANDS: dict[str, Callable[[list[str]], int]] = {"hub": hub, "edge": edge, "demo": demo, "run": run}
+def check(argv: list[str]) -> int:
+    """whether a hub can run here, and whether what it keeps is whole"""
+    from motet.config import HubConfig
+    from motet.extras import need
+
+    config, given = _configured(
+        "check",
+        HubConfig,
+        argv,
+        ("host", "port", "mqtt_port", "data"),
+        lambda parser: parser.add_argument("--json", action="store_true", help="print JSON"),
+    )
+    need("hub", "motet check needs")
+    from hub.check.run import as_json, as_text, failed, findings
+
+    found = list(findings(Path(config.data), config.host, config.port, config.mqtt_port))
+    print(as_json(found) if given["json"] else as_text(found))
+    return FAILED if failed(found) else OK
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "hub": hub,
+    "edge": edge,
+    "demo": demo,
+    "run": run,
+    "check": check,
+}
 
 
 @contextlib.contextmanager
@@ -130,17 +156,28 @@ def _board(name: str) -> "Iterator[Board | None]":
         yield board
 
 
-def _configured(command: str, kind: "type[Config]", argv: list[str]) -> "Config":
-    """The configuration of a command whose flags are the fields of its dataclass."""
-    from motet.config import FILE, flag, options, resolve, variable
+def _configured(
+    command: str,
+    kind: "type[Config]",
+    argv: list[str],
+    names: tuple[str, ...] = (),
+    more: Callable[[argparse.ArgumentParser], object] = lambda parser: None,
+) -> "tuple[Config, dict[str, Any]]":
+    """The configuration of a command whose flags are the fields of its dataclass, or those of some `names`; and all
+    that was given, with what `more` has added to the parser."""
+    from motet.config import FILE, TABLES, flag, options, resolve, variable
 
+    table = next(name for name, one in TABLES.items() if one is kind)
     parser = argparse.ArgumentParser(
         prog=f"motet {command}",
         description=COMMANDS[command].__doc__,
         epilog="A flag goes before its environment variable, that before the file, that before the default.",
     )
-    parser.add_argument("--config", metavar="FILE", help=f"TOML file with a [{command}] table (default: {FILE})")
+    parser.add_argument("--config", metavar="FILE", help=f"TOML file with a [{table}] table (default: {FILE})")
+    more(parser)
     for name, option in options(kind).items():
+        if names and name not in names:
+            continue
         text = option.help
         default = ",".join(option.default) if option.repeated else option.default
         if default not in (None, "", False):
@@ -153,7 +190,7 @@ def _configured(command: str, kind: "type[Config]", argv: list[str]) -> "Config"
             form["action"] = "append"
         parser.add_argument(flag(name), dest=name, default=None, help=text, **form)
     given = vars(parser.parse_args(argv))
-    return resolve(kind, given, given.pop("config"))
+    return resolve(kind, given, given.pop("config")), given
 
 
 def _run_parser() -> argparse.ArgumentParser:

@@ -30,6 +30,7 @@ MAY_IMPORT = {
         "shared",
     ],
     "hub/metrics.py": ["hub.api", "hub.runtime", "hub.telemetry", "hub.core", "hub.link", "shared"],
+    "hub/check": ["hub.check", "hub.core", "hub.store", "shared"],
     "hub/assembly.py": ["hub", "shared"],
     "hub/main.py": ["hub", "shared"],
     "edge": ["edge", "shared"],

@@ -28,7 +28,7 @@ class Blobs:
         self, directory: str | os.PathLike[str], *, cache_bytes: int = 4 << 20, cached_blob_bytes: int = 64 << 10
     ) -> None:
         """Blobs of up to `cached_blob_bytes` stay in memory, the last used ones, `cache_bytes` in all."""
-        self._root = Path(directory) / "sha256"
+        self._root = _root(directory)
         self._unfinished = Path(directory) / "tmp"
         self._cache = _Cache(cache_bytes, cached_blob_bytes)
         make_directory(self._root)
@@ -59,12 +59,7 @@ class Blobs:
         cached = self._cache.get(sha)
         if cached is not None:
             return cached
-        try:
-            data = self.path(sha).read_bytes()
-        except FileNotFoundError:
-            raise _unknown(sha) from None
-        if hashlib.sha256(data).hexdigest() != sha:
-            raise Damaged(f"{self.path(sha)} is damaged: upload the module again to repair it", "blob_damaged")
+        data = _verified(self.path(sha), sha)
         self._cache.put(sha, data)
         return data
 
@@ -113,9 +108,7 @@ class Blobs:
 
     def path(self, sha: str) -> Path:
         """Where the blob is, or would be."""
-        if not _HASH.fullmatch(sha):
-            raise BadRequest(f"{sha[:80]!r} is not a SHA-256 in 64 lower case hex digits", "bad_hash")
-        return self._root / sha[:2] / sha
+        return _path(self._root, sha)
 
     def __iter__(self) -> Iterator[str]:
         """The hashes, sorted."""
@@ -164,6 +157,33 @@ class _Cache:
     def drop(self, sha: str) -> None:
         with self._lock:
             self._size -= len(self._blobs.pop(sha, b""))
+
+
+def look(directory: str | os.PathLike[str], sha: str) -> bytes:
+    """A blob of a directory that is not to be changed, a running hub's for example; the errors are those of get()."""
+    return _verified(_path(_root(directory), sha), sha)
+
+
+def _root(directory: str | os.PathLike[str]) -> Path:
+    return Path(directory) / "sha256"
+
+
+def _path(root: Path, sha: str) -> Path:
+    if not _HASH.fullmatch(sha):
+        raise BadRequest(f"{sha[:80]!r} is not a SHA-256 in 64 lower case hex digits", "bad_hash")
+    return root / sha[:2] / sha
+
+
+def _verified(path: Path, sha: str) -> bytes:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise _unknown(sha) from None
+    except OSError as error:
+        raise Damaged(f"{path} cannot be read ({error.strerror})", "blob_damaged") from error
+    if hashlib.sha256(data).hexdigest() != sha:
+        raise Damaged(f"{path} is damaged: upload the module again to repair it", "blob_damaged")
+    return data
 
 
 def _holds(path: Path, data: bytes) -> bool:

@@ -6,6 +6,7 @@ hole followed by a record that knew better is damage as well, and not a torn tai
 """
 
 import logging
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from hub.store.snapshot import (
     snapshot_path,
     write_snapshot,
 )
-from shared.errors import Damaged
+from shared.errors import Damaged, NotFound
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,30 @@ def load(directory: Path, *, recover: bool) -> State:
     return State(reader.tables, reader.lsn, reader.last, journal, reader.snapshot_bytes)
 
 
+# A hub that runs may write, or turn to the next generation, while its files are read.
+LOOKS = 5
+LOOK_AGAIN_S = 0.1
+
+
+def look(directory: Path) -> tuple[Tables, int]:
+    """The documents of a store and the number of its last change, without changing a byte of it.
+
+    A hub may have it open meanwhile: a record is one change, and only whole ones are read, so what comes back is the
+    store as it was at one moment. Raises StoreDamaged, or NotFound when there is no store.
+    """
+    for again in range(LOOKS, 0, -1):
+        reader = _Reader(directory, recover=False)
+        try:
+            reader.read()
+        except StoreDamaged:
+            if again == 1:
+                raise
+            time.sleep(LOOK_AGAIN_S)
+        else:
+            return reader.tables, reader.lsn
+    raise AssertionError("the last try returns or raises")
+
+
 def _begin_anew(reader: "_Reader") -> State:
     """Make what was readable the snapshot of a new generation; only then set the damaged files aside."""
     directory = reader.directory
@@ -91,7 +116,10 @@ class _Reader:
         self.damaged: list[Path] = []
         self.snapshot_bytes = 0
         self.end = 0  # of what is good in the newest journal
-        files = list_generations(directory)
+        try:
+            files = list_generations(directory)
+        except FileNotFoundError:
+            raise NotFound(f"there is no store in {directory}", "no_store") from None
         snapshots = [generation for kind, generation in files if kind == "snapshot"]
         self.last = files[-1][1] if files else 0
         self.base = snapshots[-1] if snapshots else 0
@@ -135,7 +163,7 @@ class _Reader:
         if not data[self.end :].strip(b"\0") and (newest or self.end):
             return True
         if newest and is_torn(data, self.end) and not self._was_durable(data):
-            log.info("%s: cut off an unfinished write at byte %d", path, self.end)
+            log.info("%s: leaves out an unfinished write at byte %d", path, self.end)
             return True
         return self._damage(path, self.end, f"what follows change {self.lsn} is unreadable")
 
