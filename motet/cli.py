@@ -28,6 +28,8 @@ TIMEOUT = 124
 INTERRUPTED = 130
 
 _USAGE_CODES = ("bad_config", "bad_url", "missing_extra")
+# Faults of this machine, not of a way to a hub.
+_HERE = ("disk_full", "store_failed", "store_busy")
 _EXIT_CODES = "exit codes: 0 done, 1 the task failed, 2 wrong usage, 4 no hub there, 124 timeout, 130 Ctrl-C"
 _INTEGER = re.compile(r"[+-]?\d{1,1000}", re.ASCII)
 _FLOAT = re.compile(r"[+-]?(\d+\.\d*|\.?\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -54,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         _say(error.message)
         if error.code in _USAGE_CODES:
             return USAGE
-        return UNREACHABLE if isinstance(error, Unavailable) else FAILED
+        return UNREACHABLE if isinstance(error, Unavailable) and error.code not in _HERE else FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -135,12 +137,59 @@ def check(argv: list[str]) -> int:
     return FAILED if failed(found) else OK
 
 
+def backup(argv: list[str]) -> int:
+    """one file with all that a hub keeps, of its folder and while it runs"""
+    data, file = _data_and_file("backup", argv)
+    from hub.store.backup import back_up
+
+    summary = back_up(data, file)
+    print(f"{file}: {summary.documents} documents up to change {summary.lsn} and {summary.blobs} files of modules")
+    if summary.missing:
+        _say(f"without {', '.join(summary.missing)}: missing or damaged, motet check says more")
+    return OK
+
+
+def restore(argv: list[str]) -> int:
+    """a hub's folder out of a backup"""
+    data, file = _data_and_file("restore", argv)
+    from hub.store.backup import restore as restore_backup
+
+    summary = restore_backup(file, data)
+    made = f"{summary.documents} documents and {summary.blobs} files of modules, as of {summary.created_at}"
+    print(f"{data}: {made}")
+    return OK
+
+
+def export(argv: list[str]) -> int:
+    """the documents of a hub as JSON that TinyDB opens"""
+    data, file = _data_and_file("export", argv)
+    from hub.store.export import export as export_documents
+
+    count, lsn = export_documents(data, file)
+    print(f"{file}: {count} documents up to change {lsn}")
+    return OK
+
+
+def _data_and_file(command: str, argv: list[str]) -> tuple[Path, Path]:
+    from motet.config import HubConfig
+    from motet.extras import need
+
+    config, given = _configured(
+        command, HubConfig, argv, ("data",), lambda parser: parser.add_argument("file", metavar="FILE")
+    )
+    need("hub", f"motet {command} needs")
+    return Path(config.data), Path(given["file"])
+
+
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "hub": hub,
     "edge": edge,
     "demo": demo,
     "run": run,
     "check": check,
+    "backup": backup,
+    "restore": restore,
+    "export": export,
 }
 
 

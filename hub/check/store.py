@@ -9,6 +9,7 @@ from hub.core.checks import violations
 from hub.core.engine import Engine
 from hub.core.model import MODULES, TASKS, Now
 from hub.store import blobs
+from hub.store.backup import forms_of
 from hub.store.records import Tables
 from hub.store.recovery import StoreDamaged, look
 from shared.errors import Damaged, NotFound
@@ -73,12 +74,6 @@ def _modules(directory: Path, tables: Tables) -> Finding:
     if wrong:
         return failure("modules", _some(wrong), "upload these modules again, or restore a backup")
     return ok("modules", f"{len(tables.get(MODULES, {}))} modules, {size} bytes, each with its checksum")
-
-
-def forms_of(tables: Tables) -> list[str]:
-    """The blobs that the documents refer to, each once: modules as uploaded and as prepared."""
-    forms = (sha for doc in tables.get(MODULES, {}).values() for sha in (doc["id"], doc.get("prepared")))
-    return list(dict.fromkeys(sha for sha in forms if sha))
 
 
 def _times(tables: Tables) -> Iterator[Finding]:

@@ -67,7 +67,7 @@ def write_snapshot(directory: Path, generation: int, lsn: int, tables: Tables, p
     final = snapshot_path(directory, generation)
     temporary = final.with_suffix(".tmp")
     try:
-        size = _write_steps(temporary, _snapshot_lines(lsn, tables), pause)
+        size = _write_steps(temporary, snapshot_lines(lsn, tables), pause)
         temporary.rename(final)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -95,7 +95,8 @@ def _write_steps(path: Path, content: Iterator[bytes], pause: Callable[[], objec
     return size + len(step)
 
 
-def _snapshot_lines(lsn: int, tables: Tables) -> Iterator[bytes]:
+def snapshot_lines(lsn: int, tables: Tables) -> Iterator[bytes]:
+    """All of a snapshot, line by line."""
     yield frame({"format": SNAPSHOT_FORMAT, "lsn": lsn})
     for table, documents in tables.items():
         for id, document in documents.items():
