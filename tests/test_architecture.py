@@ -18,10 +18,12 @@ MAY_IMPORT = {
     "hub/modules": ["hub.modules", "hub.core", "shared"],
     "hub/runtime.py": ["hub.core", "hub.store", "hub.link", "hub.modules", "shared"],
     "hub/library.py": ["hub.runtime", "hub.core", "hub.store", "hub.modules", "shared"],
+    "hub/mpy.py": ["shared"],
     "hub/telemetry.py": ["hub.core", "hub.store", "shared"],
     "hub/api": [
         "hub.api",
         "hub.library",
+        "hub.mpy",
         "hub.telemetry",
         "hub.runtime",
         "hub.core",

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub.api import events, groups, guard, health, logs, looking, metrics, modules, problems, proplets, runs, tasks
+from hub.api import events, groups, guard, health, logs, looking, metrics, mip, modules, problems, proplets, runs, tasks
 from hub.api.answers import Endpoint
 from hub.api.bodies import MAX_BODY
 from hub.api.counting import Requests
@@ -69,6 +69,10 @@ ROUTES: dict[str, dict[str, Endpoint]] = {
     "/modules": {"GET": modules.list_modules},
     "/modules/{id}": {"GET": modules.get_module, "DELETE": modules.delete_module},
     "/modules/{id}/release": {"POST": modules.release_module},
+    "/mip/edge/package.json": {"GET": mip.package},
+    "/mip/edge/{folder}/{file}": {"GET": mip.file},
+    "/mip/package/{form}/edge/{version}.json": {"GET": mip.indexed},
+    "/mip/file/{prefix}/{hash}": {"GET": mip.hashed},
 }
 
 

@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.board.machine import build
+from tests.e2e.conftest import make_world, world
+
+__all__ = ["make_world", "world"]
 
 
 @pytest.fixture(scope="session")

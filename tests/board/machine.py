@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from motet.mpy import compile_file, compile_to
+from hub.mpy import compile_file, compile_to
 from tests.e2e.world import ROOT, Child, World
 
 HERE = Path(__file__).parent

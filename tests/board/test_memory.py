@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from motet.mpy import compile_to
+from hub.mpy import compile_to
 from tests.board.machine import MICROPYTHON, machines, needs_micropython
 from tests.e2e.world import Child
 from tests.effort import effort
