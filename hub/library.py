@@ -139,7 +139,7 @@ class Library:
         """Tells people of a module that is quarantined."""
         quarantine = (put.doc or {}).get("quarantined") if put.table == MODULES else None
         if quarantine and "quarantined" in (put.changed or ()):
-            log.warning("module %s is quarantined: %s", put.id, quarantine["reason"])
+            log.warning("module %s is quarantined: %s", put.id, quarantine["reason"], extra={"sha256": put.id})
 
     def discard(self, blob: str) -> None:
         """Deletes a blob, unless it is needed by now; what is left at the end goes at the next start."""
@@ -192,7 +192,7 @@ def _prepared(blobs: Blobs, sha: str) -> dict[str, Any]:
     try:
         accepted = accept(blobs.get(sha))
     except MotetError as error:
-        log.warning("module %s cannot be used any more: %s", sha, error.message)
+        log.warning("module %s cannot be used any more: %s", sha, error.message, extra={"sha256": sha})
         return {"refused": error.message, "form": FORM, "prepared": None}
     blobs.put(accepted.prepared)
     return {**document(sha, accepted), "refused": None}

@@ -173,7 +173,6 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
 
 def run(settings: Settings) -> int:
     """Runs a hub until SIGINT or SIGTERM; the exit code. One line on stdout tells that it is ready, the rest is log."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # It writes every URL whole, with the keys that may be in it.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     _allow_connections()

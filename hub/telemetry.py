@@ -62,7 +62,8 @@ class Telemetry:
                 said["task"] = fields["task"]
             self._logs.add(_device(device), said)
             # Quoted: a device must not write lines of its own into the hub's log.
-            log.info("%s: %r", device, fields["text"])
+            about = {"proplet": device, **({"task": fields["task"]} if "task" in fields else {})}
+            log.info("%s: %r", device, fields["text"], extra=about)
         self._flush_soon()
 
     def hear_publish(self, device: str, fields: Doc) -> None:

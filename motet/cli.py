@@ -70,8 +70,11 @@ def hub(argv: list[str]) -> int:
     need("hub", "motet hub needs")
     from hub.main import Settings
     from hub.main import run as run_hub
+    from motet.logs import configure
 
-    return run_hub(Settings(**dataclasses.asdict(config)))
+    configure(config.log_format, config.log_level, "%(asctime)s %(levelname)s %(name)s: %(message)s")
+    ours = ("log_format", "log_level")
+    return run_hub(Settings(**{name: value for name, value in dataclasses.asdict(config).items() if name not in ours}))
 
 
 def edge(argv: list[str]) -> int:
@@ -81,11 +84,18 @@ def edge(argv: list[str]) -> int:
 
     config, _ = _configured("edge", EdgeConfig, argv)
     need("edge", "motet edge needs")
-    from edge.cpython.app import main as run_edge
+    import logging
 
+    from edge.cpython.app import main as run_edge
+    from motet.logs import configure
+
+    configure(config.log_format, config.log_level, "%(message)s", proplet=config.id)
+    log = logging.getLogger("motet.edge")
     host, port = config.address
     with _board(config.board) as board:
-        return run_edge(host, port, config.id, config.data, config.slots, _say, labels=config.labels, board=board)
+        return run_edge(
+            host, port, config.id, config.data, config.slots, log.info, log.error, labels=config.labels, board=board
+        )
 
 
 def demo(argv: list[str]) -> int:

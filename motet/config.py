@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from motet.logs import FORMATS, LEVELS
 from shared.errors import BadRequest
 from shared.topics import MAX_ID, valid_device
 
@@ -54,6 +55,15 @@ def _text(raw: object) -> str:
     if not isinstance(raw, str) or not raw or "\0" in raw:
         raise ValueError("text is allowed, and not none")
     return raw
+
+
+def _one_of(*words: str) -> Callable[[object], str]:
+    def read(raw: object) -> str:
+        if raw in words:
+            return str(raw)
+        raise ValueError(f"{', '.join(words[:-1])} or {words[-1]} is allowed")
+
+    return read
 
 
 def _switch(raw: object) -> bool:
@@ -142,6 +152,10 @@ def _option(
     return field(default=default, metadata={"option": Option(read, help_, default, flag_only, repeated)})
 
 
+_LOG_FORMAT = ("text", _one_of(*FORMATS), "how log lines are written: text, or json, an object a line")
+_LOG_LEVEL = ("info", _one_of(*LEVELS), "the least that is logged: debug, info, warning or error")
+
+
 @dataclass(frozen=True, slots=True)
 class HubConfig:
     """All a hub can be told; the field's name is the flag, the variable and the key in the file."""
@@ -161,6 +175,8 @@ class HubConfig:
     )  # fmt: skip
     image_dir: str = _option("", _text, "folder that image_url may name files of; none by default")
     registry_auth: str = _option("", _text, "file of logins for those hosts, in the form of Docker's config.json")
+    log_format: str = _option(*_LOG_FORMAT)
+    log_level: str = _option(*_LOG_LEVEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +189,8 @@ class EdgeConfig:
     slots: int = _option(4, _whole(1, 64), "tasks this device runs at a time")
     labels: dict[str, str] = _option(dict, _labels, "what tasks may ask for: NAME=VALUE,NAME=VALUE")  # noqa: RUF009
     board: str = _option("", _text, "hardware that tasks may use: simulated, gpiozero, gpiod or a file PATH.py")
+    log_format: str = _option(*_LOG_FORMAT)
+    log_level: str = _option(*_LOG_LEVEL)
 
     def __post_init__(self) -> None:
         if not self.data:

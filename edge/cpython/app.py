@@ -17,6 +17,7 @@ def main(
     data_dir: str,
     slots: int,
     log: Callable[[str], None],
+    complain: Callable[[str], None],
     password: str | None = None,
     ssl: Any = None,
     labels: dict[str, str] | None = None,
@@ -24,7 +25,7 @@ def main(
 ) -> int:
     """Run an edge until SIGINT or SIGTERM; the process's exit code: 0, or 1 when it could not start.
 
-    The parameters are those of edge.main.run. log gets one sentence at a time.
+    The parameters are those of edge.main.run. log gets one sentence at a time, complain the one why it cannot start.
     """
     try:
         lock = _lock(data_dir)
@@ -35,7 +36,7 @@ def main(
                 host, port, device, data_dir, slots, log, password=password, ssl=ssl, labels=labels, board=board
             )
     except MotetError as error:
-        log(error.message)
+        complain(error.message)
         return 1
 
 

@@ -59,7 +59,7 @@ class Bridge:
             fields = read_up(kind, _whole(payload))
         except MotetError as error:
             self.dropped[kind if kind in UP else "unknown"] += 1
-            log.warning("dropped a message of %s: %s", device, error.message)
+            log.warning("dropped a message of %s: %s", device, error.message, extra={"proplet": device})
             return
         if kind == "need":
             self._send_chunk(device, fields["module"], fields["offset"])
@@ -82,7 +82,8 @@ class Bridge:
 
     def _welcome(self, device: str, hello: Doc) -> None:
         if hello["proto"] != PROTOCOL:
-            log.warning("%s speaks protocol %d, this hub %d: update it", device, hello["proto"], PROTOCOL)
+            said = device, hello["proto"], PROTOCOL
+            log.warning("%s speaks protocol %d, this hub %d: update it", *said, extra={"proplet": device})
             self.link.kick(device, "another protocol")
             return
         room = (hello.get("max_message", MAX_DOWN), hello.get("max_chunk", MAX_CHUNK))

@@ -130,7 +130,8 @@ class Connection(asyncio.Protocol):
         """End it because of something; logged and counted."""
         if not self.closed:
             self._counters["kicked"] += 1
-            log.info("kicked %s at %s: %s", self.device or "a stranger", self.peer, reason)
+            who = self.device or "a stranger"
+            log.info("kicked %s at %s: %s", who, self.peer, reason, extra={"proplet": self.device})
             self.close()
 
     # What the door does

@@ -112,4 +112,4 @@ class _Guarded(Handler):
 
     def _failed(self, device: str) -> None:
         self._counters["errors"] += 1
-        log.exception("the handler failed for %s", device)
+        log.exception("the handler failed for %s", device, extra={"proplet": device})

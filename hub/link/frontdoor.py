@@ -153,7 +153,7 @@ class FrontDoor:
 
     def _failed(self, connection: Connection) -> None:
         self._counters["errors"] += 1
-        log.exception("the connection of %s failed", connection.device)
+        log.exception("the connection of %s failed", connection.device, extra={"proplet": connection.device})
         connection.close()
 
     def _sweep(self) -> None:

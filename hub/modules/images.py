@@ -103,9 +103,9 @@ class Images:
                 log.exception("fetching a module broke in a way that is not known")
                 sentence = "the hub could not make sense of what was sent; its log says more"
             else:
-                log.info("fetched %s: %d bytes", _shown(url), len(data))
+                log.info("fetched %s: %d bytes", _shown(url), len(data), extra={"url": _shown(url)})
                 return data
-        log.warning("could not fetch %s: %s", _shown(url), sentence)
+        log.warning("could not fetch %s: %s", _shown(url), sentence, extra={"url": _shown(url)})
         refuse(f"cannot fetch {_shown(url)}: {sentence}")
 
     async def _from(self, source: Web | LocalFile | Image) -> bytes:

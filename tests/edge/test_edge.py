@@ -277,7 +277,8 @@ COMMAND = """
 import sys
 from edge.cpython.app import main
 port, folder = int(sys.argv[1]), sys.argv[2]
-sys.exit(main("127.0.0.1", port, "dev", folder, 4, lambda line: print(line, flush=True)))
+say = lambda line: print(line, flush=True)
+sys.exit(main("127.0.0.1", port, "dev", folder, 4, say, say))
 """
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from motet import cli
+from motet import cli, logs
 from motet import client as client_module
 from shared import VERSION
 
@@ -212,6 +212,8 @@ def test_hub_and_edge_get_their_configuration(monkeypatch: pytest.MonkeyPatch) -
     main.run = lambda settings: called.append(settings) or 8  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "edge.cpython.app", app)
     monkeypatch.setitem(sys.modules, "hub.main", main)
+    configured: list[Any] = []
+    monkeypatch.setattr(logs, "configure", lambda *given, **fields: configured.append((given[:2], fields)))
     assert motet("edge", "--config", "/dev/null", "--id", "d1", "--broker", "[::1]:99", "--labels", "site=roof") == 7
     assert called.pop() == ("::1", 99, "d1", "motet-edge-d1", 4, {"site": "roof"}, None)
     assert motet("edge", "--config", "/dev/null", "--id", "d1", "--board", "simulated") == 7
@@ -232,6 +234,9 @@ def test_hub_and_edge_get_their_configuration(monkeypatch: pytest.MonkeyPatch) -
         "image_dir": "",
         "registry_auth": "",
     }
+    assert configured == [(("text", "info"), {"proplet": "d1"})] * 2 + [(("text", "info"), {})]
+    motet("edge", "--config", "/dev/null", "--id", "d1", "--log-format", "json", "--log-level", "error")
+    assert configured.pop() == (("json", "error"), {"proplet": "d1"})
 
 
 def test_a_board_that_there_is_not_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,6 +39,8 @@ def test_defaults() -> None:
         image_host=("docker.io", "ghcr.io", "quay.io"),
         image_dir="",
         registry_auth="",
+        log_format="text",
+        log_level="info",
     )
     edge = resolve(EdgeConfig, {"id": "d1"}, environ={})
     assert dataclasses.asdict(edge) == {
@@ -48,6 +50,8 @@ def test_defaults() -> None:
         "slots": 4,
         "labels": {},
         "board": "",
+        "log_format": "text",
+        "log_level": "info",
     }
     assert edge.address == ("127.0.0.1", 1883)
 
@@ -83,7 +87,8 @@ def test_the_environment_names() -> None:
     names = [name.upper() for name, option in options(HubConfig).items() if not option.flag_only]
     assert (
         " ".join(names)
-        == "HOST PORT MQTT_PORT DATA INSECURE BEAT_S LEASE_S TASK_TIMEOUT_S IMAGE_HOST IMAGE_DIR REGISTRY_AUTH"
+        == "HOST PORT MQTT_PORT DATA INSECURE BEAT_S LEASE_S TASK_TIMEOUT_S IMAGE_HOST IMAGE_DIR REGISTRY_AUTH "
+        "LOG_FORMAT LOG_LEVEL"
     )
     assert resolve(HubConfig, {}, environ={"MOTET_RECOVER": "1"}).recover is False
     assert resolve(HubConfig, {"recover": True}, environ={}).recover is True
