@@ -10,7 +10,22 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub.api import events, groups, guard, health, logs, looking, metrics, mip, modules, problems, proplets, runs, tasks
+from hub.api import (
+    events,
+    groups,
+    guard,
+    health,
+    logs,
+    looking,
+    metrics,
+    mip,
+    modules,
+    openapi,
+    problems,
+    proplets,
+    runs,
+    tasks,
+)
 from hub.api.answers import Endpoint
 from hub.api.bodies import MAX_BODY
 from hub.api.counting import Requests
@@ -24,6 +39,7 @@ from shared.errors import MotetError, TooLarge
 ROUTES: dict[str, dict[str, Endpoint]] = {
     "/health": {"GET": health.health},
     "/metrics": {"GET": metrics.metrics},
+    "/openapi.json": {"GET": openapi.document},
     "/events": {"GET": events.stream},
     "/stop": {"POST": groups.stop_many},
     "/tasks": {"GET": tasks.list_tasks, "POST": tasks.create_task},
