@@ -40,12 +40,16 @@ class Instance:
     def __init__(self, data: "bytes | bytearray", stack_bytes: int) -> None:
         if binary.start_function(data) == 0:
             raise TaskFailure("wasm3 0.5.0 does not run a start function with index 0", "bad_module")
-        environment = wasm3.Environment()
-        self.runtime = environment.new_runtime(stack_bytes)
-        # Kept: the runtime points into the module's bytes.
-        self.module = environment.parse_module(_immutable(data))
-        self.runtime.load(self.module)
         self._raised: BaseException | None = None
+        self._environment = wasm3.Environment()
+        self.runtime = self._environment.new_runtime(stack_bytes)
+        try:
+            # Kept: the runtime points into the module's bytes.
+            self.module = self._environment.parse_module(_immutable(data))
+            self.runtime.load(self.module)
+        except RuntimeError:
+            self.close()
+            raise
 
     def link(self, module: str, name: str, signature: str, function: "Callable[..., Any]") -> None:
         def called(*arguments: "int | float") -> "Any":
@@ -79,6 +83,9 @@ class Instance:
         return int(_signed("i", left))
 
     def close(self) -> None:
+        if hasattr(self.runtime, "close"):  # of our firmware: a board cannot wait for its collector
+            self.runtime.close()
+            self._environment.close()
         self.runtime = self.module = None
 
 

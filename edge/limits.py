@@ -1,5 +1,7 @@
 """The limits of a task: what it gets when it asks for nothing, and the most a device grants."""
 
+import sys
+
 from shared import const
 from shared.faults import TaskFailure
 
@@ -9,8 +11,9 @@ if TYPE_CHECKING:
 
 PAGES = 256
 STACK = 16 * 1024
-# wasm3 uses up to eight times this of the native stack; above, recursion ends in a segfault instead of a trap.
-MAX_STACK = 64 * 1024
+# wasm3 uses up to eight times this of the native stack; above, recursion ends in a segfault instead of a trap. The
+# native stack of a board holds no more than this.
+MAX_STACK = 64 * 1024 if sys.implementation.name == "cpython" else 8 * 1024
 OUTPUT = 32 * 1024
 
 

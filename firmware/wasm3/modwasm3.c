@@ -411,7 +411,7 @@ static MP_DEFINE_CONST_OBJ_TYPE(
 
 // ------------------------------------------------------------------------------------------------ Module
 
-static void call_python(mp_obj_t python, IM3Function function, uint64_t *cells) {
+static MP_NOINLINE void call_python(mp_obj_t python, IM3Function function, uint64_t *cells) {
     size_t n_args = m3_GetArgCount(function);
     size_t n_results = m3_GetRetCount(function);
     check_count(n_args);
@@ -431,25 +431,28 @@ static void call_python(mp_obj_t python, IM3Function function, uint64_t *cells) 
     }
 }
 
-// The results' cells come first on wasm3's stack, then the arguments'.
-static const void *call_linked(IM3Runtime wasm3_runtime, IM3ImportContext context, uint64_t *cells, void *memory) {
-    M3Result error = m3_Yield();
-    if (error != m3Err_none) {
-        return error;
-    }
-    // volatile, for nlr_push() returns twice and the compiler does not know.
-    runtime_t *volatile runtime = m3_GetUserData(wasm3_runtime);
-    volatile watch_t mine = watch; // what is called may run other modules
+// On its own and with nothing inlined: nlr_push() returns twice, the compiler does not know, and it would use the stack
+// of a variable that is needed again for another one.
+static MP_NOINLINE M3Result catch_raised(runtime_t *volatile runtime, IM3ImportContext context, uint64_t *cells) {
     nlr_buf_t nlr;
     if (nlr_push(&nlr) == 0) {
         call_python(MP_OBJ_FROM_PTR(context->userdata), context->function, cells);
         nlr_pop();
-        watch = mine;
         return m3Err_none;
     }
     runtime->raised = MP_OBJ_FROM_PTR(nlr.ret_val);
-    watch = mine;
     return RAISED;
+}
+
+// The results' cells come first on wasm3's stack, then the arguments'.
+static const void *call_linked(IM3Runtime wasm3_runtime, IM3ImportContext context, uint64_t *cells, void *memory) {
+    M3Result error = m3_Yield();
+    if (error == m3Err_none) {
+        watch_t mine = watch; // what is called may run other modules
+        error = catch_raised(m3_GetUserData(wasm3_runtime), context, cells);
+        watch = mine;
+    }
+    return error;
 }
 
 static mp_obj_t module_link_function(size_t n_args, const mp_obj_t *args) {

@@ -9,7 +9,7 @@ from hub.core.abi import Module, call_of
 from hub.core.model import Policy
 from hub.modules.accept import accept
 from shared.errors import TaskFailure
-from shared.host import FUNCTIONS
+from shared.host import functions
 from tests.differential.calls import generated_calls
 from tests.differential.examples import example_calls
 from tests.edge import wasms
@@ -57,7 +57,7 @@ def wat(what: str, text: str, *inputs: Any, **fields: Any) -> dict[str, Any]:
 
 def asked(name: str, *arguments: int, **fields: Any) -> dict[str, Any]:
     """A module whose main gives what a host function answers."""
-    signature = FUNCTIONS[name][0]
+    signature = functions()[name]
     result = "" if signature[0] == "v" else "(result i32)"
     given = " ".join(f"(i32.const {argument})" for argument in arguments)
     text = f"""(module (import "edge" "{name}" (func $f (param{" i32" * len(arguments)}) {result})) (memory 1)

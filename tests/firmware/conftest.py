@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from firmware.build import Missing, build
+from tests.e2e.conftest import make_world, world
+
+__all__ = ["make_world", "world"]
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., str]
