@@ -82,12 +82,14 @@ def look(directory: Path) -> tuple[Tables, int]:
         reader = _Reader(directory, recover=False)
         try:
             reader.read()
+            # A first journal that was listed and then gone reads as a store that is new.
+            if reader.is_new and list_generations(directory):
+                raise StoreDamaged(directory, 0, "its files change faster than they can be read")
+            return reader.tables, reader.lsn
         except StoreDamaged:
             if again == 1:
                 raise
             time.sleep(LOOK_AGAIN_S)
-        else:
-            return reader.tables, reader.lsn
     raise AssertionError("the last try returns or raises")
 
 
@@ -114,6 +116,7 @@ class _Reader:
         self.tables: Tables = {}
         self.lsn = 0
         self.damaged: list[Path] = []
+        self.is_new = False
         self.snapshot_bytes = 0
         self.end = 0  # of what is good in the newest journal
         try:
@@ -128,6 +131,7 @@ class _Reader:
         if snapshot_path(self.directory, self.base).exists():
             self._read_snapshot(snapshot_path(self.directory, self.base))
         elif self.last == 0 and not journal_path(self.directory, 0).exists():
+            self.is_new = True
             return
         for generation in range(self.base, self.last + 1):
             if not self._read_journal(journal_path(self.directory, generation), newest=generation == self.last):

@@ -12,9 +12,10 @@ import pytest
 
 from hub.check.finding import OK
 from hub.check.store import check_store
-from hub.core.model import MODULES, TASKS
-from hub.store import atomic, disk
+from hub.core.model import MODULES, TASKS, Put
+from hub.store import atomic, disk, recovery
 from hub.store.backup import DOCUMENTS, MANIFEST, back_up, restore
+from hub.store.journal import Journal
 from hub.store.recovery import look
 from motet import cli
 from shared.errors import BadRequest, Conflict, Damaged, NotFound, Unavailable
@@ -82,13 +83,33 @@ async def test_a_running_hub_is_backed_up_as_it_was_at_one_moment(tmp_path, file
         assert stage.parts.journal._generation > 4
 
 
-async def test_a_backup_changes_nothing(data, file):
+async def test_a_backup_changes_nothing_and_is_for_its_owner_alone(data, file):
     def state():
         return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in data.rglob("*") if path.is_file()}
 
     before = state()
     back_up(data, file)
     assert state() == before
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("generations", [1, 3])
+def test_a_look_that_meets_a_hub_turning_to_its_next_generation_looks_again(tmp_path, monkeypatch, generations):
+    """It has listed files that the hub removes before it reads them; the first journal too, without which a store
+    looks like a new one."""
+    with_hub = Journal(tmp_path, compact_min_bytes=1, compact_ratio=0)
+    for number in range(generations):
+        stale = recovery.list_generations(tmp_path)
+        with_hub.append([Put(TASKS, f"t{number}", {"id": f"t{number}"})])
+        with_hub.flush()
+        with_hub._compaction.join()
+    assert not {path.name for path in tmp_path.iterdir()} & {f"{kind}-{at:08d}.jsonl" for kind, at in stale}
+    listings = iter([stale])
+    real = recovery.list_generations
+    monkeypatch.setattr(recovery, "list_generations", lambda directory: next(listings, None) or real(directory))
+    tables, lsn = look(tmp_path)
+    assert (len(tables[TASKS]), lsn) == (generations, generations)
+    with_hub.close()
 
 
 async def test_a_module_that_is_missing_is_named_and_the_rest_is_saved(data, file, tmp_path):
