@@ -96,6 +96,8 @@ def _group_violations(group: Group) -> list[str]:
         found.append("has lost count of its queued tasks")
     if group.placed != sum(1 for task in counted if task.ticket and not task.held):
         found.append("has lost count of its tasks that wait for a proplet")
+    if group.holds_back:
+        found.append("holds tasks back that may run")
     limit = group.doc.get("max_parallel")
     if limit is not None and group.running > limit:
         found.append(f"runs {group.running} tasks and may run {limit}")

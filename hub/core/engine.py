@@ -71,7 +71,8 @@ class Engine:
             fan.begin_due(world)
             if not self.draining:
                 attempts.dispatch(world)
-            if not world.ended_parts:
+            # What fails at its dispatch or its beginning makes room for what its group holds back.
+            if not world.ended_parts and not world.has_room():
                 break
             ended, world.ended_parts = world.ended_parts, []
             for part in ended:

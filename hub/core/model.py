@@ -248,6 +248,11 @@ class Group:
         return limit is not None and self.placed + self.running >= limit
 
     @property
+    def holds_back(self) -> bool:
+        """Whether a ready task waits for its turn although it may run."""
+        return not self.full and self.held.peek() is not None
+
+    @property
     def fail_fast(self) -> bool:
         """Whether the first failure ends it: by default a sequential job only."""
         given = self.doc.get("fail_fast")

@@ -217,10 +217,14 @@ class World:
         if task.tally is not None:
             task.tally.placed -= 1
 
+    def has_room(self) -> bool:
+        """Whether admit_held() would let one go on."""
+        return any(group.holds_back for group in self._touched.values())
+
     def admit_held(self) -> None:
         """Lets groups that run fewer tasks than they may have the next ones wait for a proplet."""
         for group in self._touched.values():
-            while not group.full and group.held.peek() is not None:
+            while group.holds_back:
                 task = group.held.pop()
                 task.held = False
                 self._place(task)

@@ -123,6 +123,15 @@ def test_a_task_that_no_proplet_takes_in_time_fails_with_timeout():
     assert play.at("alert").ticket
 
 
+def test_what_fails_at_its_dispatch_makes_room_in_its_group(play):
+    bad = spec("bad", ["a"], run_if="always", inputs=["$a"])
+    options = {"max_parallel": 1}
+    play.do(commands.CreateWorkflow("wf", "wf", [spec("a"), bad, spec("b")], ["x"] * 3, options=options))
+    play.do(commands.Start("workflow", "wf"))
+    play.end("a", ok=False)
+    assert play.states("a", "bad", "b") == ["Failed", "Failed", "Scheduled"]
+
+
 def test_a_task_that_no_longer_has_a_queue_timeout_waits_on():
     play = Play()
     play.task("t", queue_timeout=5)
