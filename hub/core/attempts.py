@@ -129,7 +129,9 @@ def take_up(world: World) -> None:
         if task.state in states.ACTIVE and not task.is_fan:
             _hold(world, task, world.proplets[task.doc["proplet_id"]])
         elif task.doc.get("retry_at") is not None:
-            world.delay(task, max(0.0, task.doc["retry_at"] - world.now.wall))
+            # No longer than it was to wait at first: a gateway without a clock of its own may come back in 1970.
+            left = max(0.0, task.doc["retry_at"] - world.now.wall)
+            world.delay(task, min(left, _wait(task)))
         elif task.doc.get("queued_at") is not None:
             world.enqueue(task)
     for group in (*world.workflows.values(), *world.jobs.values()):
@@ -198,7 +200,15 @@ def _restart(world: World, task: Task, fields: Doc) -> None:
     _end_attempt(world, task, "completed" if fields.get("ok") else "failed", {"error_info": fields.get("error")})
     bound = {"bound_to": task.doc["proplet_id"], "failures": failures}
     world.move(task, states.PENDING, {"start_time": None, "proplet_id": None, **bound})
-    world.delay(task, min(DAEMON_WAIT_S, 2.0 ** min(failures - 1, 10)))
+    world.delay(task, _wait(task))
+
+
+def _wait(task: Task) -> float:
+    """Seconds before the attempt that follows the last one."""
+    failures: int = task.doc["failures"]
+    if task.doc.get("daemon"):
+        return float(min(DAEMON_WAIT_S, 2.0 ** min(failures - 1, 10)))
+    return retries.delay(task.doc, failures)
 
 
 def _complete(world: World, task: Task, fields: Doc) -> None:
@@ -227,7 +237,7 @@ def _fail(world: World, task: Task, fields: Doc) -> None:
     _end_attempt(world, task, "failed", {"error_info": failure["error_info"]})
     if retries.retried(task.doc, code, failures) and not _halted(task):
         world.move(task, states.PENDING, {"start_time": None, "proplet_id": None, "failures": failures})
-        world.delay(task, retries.delay(task.doc, failures))
+        world.delay(task, _wait(task))
         return
     reported = {key: fields[key] for key in REPORTED if key in fields and key != "outputs"}
     world.move(task, states.FAILED, {**_times(world, task), **reported, **failure})

@@ -102,19 +102,16 @@ def watch_deadline(world: World, group: Group) -> None:
     """Has the group looked at when its time is over."""
     deadline = group.doc.get("deadline")
     if deadline is not None:
-        wait = max(0.0, deadline - world.now.wall)
-        world.timers.add(world.now.mono + wait, DEADLINE, f"{group.table}/{group.id}")
+        group.until = world.now.mono + min(group.doc["timeout"], max(0.0, deadline - world.now.wall))
+        world.timers.add(group.until, DEADLINE, f"{group.table}/{group.id}")
 
 
 def deadline_due(world: World, which: str) -> None:
     """A group whose time is over: what has not ended is Interrupted, with code `timeout`."""
     table, _, id = which.partition("/")
     group = (world.workflows if table == WORKFLOWS else world.jobs).get(id)
-    deadline = None if group is None else group.doc.get("deadline")
-    if group is None or deadline is None or not group.active:
-        return
-    if deadline > world.now.wall:
-        return watch_deadline(world, group)
+    if group is None or group.doc.get("deadline") is None or not group.active or group.until > world.now.mono:
+        return  # or it is another run, with a time of its own
     message = f"the {table[:-1]} took longer than {group.doc['timeout']:g} s"
     for task in group.tasks.values():
         if task.state not in states.ENDED:

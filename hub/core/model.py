@@ -218,7 +218,7 @@ class Queue:
 class Group:
     """A workflow or a job: its document, its tasks in the order of the request, and counts by state."""
 
-    __slots__ = ("counts", "doc", "held", "id", "placed", "queued", "table", "tasks")
+    __slots__ = ("counts", "doc", "held", "id", "placed", "queued", "table", "tasks", "until")
 
     def __init__(self, table: str, doc: Doc) -> None:
         self.table = table
@@ -229,6 +229,8 @@ class Group:
         # Tasks that are wanted, and of those the ones that wait for a proplet.
         self.queued = 0
         self.placed = 0
+        # When the time of a run with a deadline is over, a monotonic second.
+        self.until = 0.0
         # Ready tasks beyond max_parallel.
         self.held = Queue()
 

@@ -23,6 +23,7 @@ class Play:
         self.policy = policy or Policy()
         self.engine = Engine(self.policy)
         self.mono = 1000.0
+        self.wall = 1.7e9  # at the monotonic second 0
         self.tables: dict[str, dict[str, Doc]] = {}
         self.sent: list[Send] = []
         self.discarded: list[str] = []
@@ -30,7 +31,7 @@ class Play:
         self.module(MODULE)
 
     def do(self, command: Any) -> Any:
-        outcome = self.engine.apply(Now(self.mono, 1.7e9 + self.mono), command)
+        outcome = self.engine.apply(Now(self.mono, self.wall + self.mono), command)
         self._keep(outcome)
         return outcome.reply
 
@@ -52,7 +53,7 @@ class Play:
     def restart(self) -> None:
         """kill -9 of the hub: all that is left is what was kept."""
         self.engine = Engine(self.policy)
-        self._keep(self.engine.load(Now(self.mono, 1.7e9 + self.mono), self.tables))
+        self._keep(self.engine.load(Now(self.mono, self.wall + self.mono), self.tables))
 
     # --- people
 

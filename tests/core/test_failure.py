@@ -80,6 +80,16 @@ def test_a_wait_for_the_next_attempt_survives_a_restart_of_the_hub(play):
     assert play.starts() == ["t"]
 
 
+def test_a_gateway_that_comes_back_in_1970_waits_no_longer_for_an_attempt_than_it_had_to(play):
+    play.task("t", retries=1, backoff="fixed", backoff_base=20)
+    play.end("t", ok=False)
+    play.wall = 0.0
+    play.restart()
+    play.join("d1", slots=8)
+    play.pass_time(20)
+    assert play.starts()[-1:] == ["t"]
+
+
 @pytest.mark.parametrize("code, retried", [("trap_oob", True), ("timeout", False), ("bad_inputs", False),
                                            ("worker_died", True), ("never_heard_of", True)])  # fmt: skip
 def test_by_default_the_table_of_codes_says_what_is_retried(play, code, retried):
@@ -150,6 +160,27 @@ def test_a_workflow_over_its_time_is_interrupted_with_code_timeout(play):
     play.end("a", ok=False, code="cancelled")
     assert play.states("a", "b") == ["Interrupted", "Interrupted"]
     assert {play.at(name).doc["error_info"]["code"] for name in "ab"} == {"timeout"}
+
+
+@pytest.mark.parametrize("jump", [-86400, 3600])
+def test_the_time_of_a_workflow_goes_on_as_before_when_the_clock_is_set(play, jump):
+    play.do(commands.CreateWorkflow("wf", "wf", [spec("a")], ["x"], options={"timeout": 25}))
+    play.do(commands.Start("workflow", "wf"))
+    play.wall += jump
+    play.pass_time(24)
+    assert play.take("stop") == []
+    play.pass_time(1)
+    assert [send.fields["task"] for send in play.take("stop")] == ["a"]
+
+
+def test_a_gateway_that_comes_back_in_1970_gives_a_workflow_no_more_than_its_time_anew(play):
+    play.do(commands.CreateWorkflow("wf", "wf", [spec("a")], ["x"], options={"timeout": 25}))
+    play.do(commands.Start("workflow", "wf"))
+    play.wall = 0.0
+    play.restart()
+    play.join("d1", running=[("a", 1)])
+    play.pass_time(25)
+    assert [send.fields["task"] for send in play.take("stop")] == ["a"]
 
 
 def test_a_workflow_that_ends_in_time_is_left_alone_and_its_next_run_has_its_own_time(play):
