@@ -189,8 +189,9 @@ class Client:
             try:
                 self.writer.write(data)
                 await self.writer.drain()
-            except (OSError, AttributeError) as error:  # AttributeError: closed while this one waited
-                self._fail("the connection broke: %s" % error)
+            # AttributeError: closed while this one waited; ValueError: MicroPython does not trust the certificate
+            except (OSError, AttributeError, ValueError) as error:
+                self._fail("the connection broke: %s" % str(error).strip())
         self._sent_ms = now_ms()
         self._check()
 

@@ -26,5 +26,5 @@ def context(ca: "str | None" = None) -> "Any":
                 data = file.read()
             made.load_verify_locations(cadata=data.decode() if data[:5] == b"-----" else data)
     except (OSError, ValueError, AttributeError) as error:
-        raise BadRequest("no certificates in %s: %s" % (ca or "the system", error))  # noqa: B904
+        raise BadRequest("no certificates in %s: %s" % (ca or "the system", error), "bad_config")  # noqa: B904
     return made

@@ -8,6 +8,7 @@ import logging
 import resource
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from hub.core.model import Policy
 from hub.link.embedded import EmbeddedLink
 from hub.modules import hosts
 from hub.modules.images import Images, Sources
+from hub.tls import server_context
 from shared.errors import MotetError
 
 log = logging.getLogger("motet.hub")
@@ -50,6 +52,8 @@ class Settings:
     image_host: tuple[str, ...] = hosts.DEFAULT
     image_dir: str = ""
     registry_auth: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
 
 
 class Hub:
@@ -59,7 +63,8 @@ class Hub:
         self.settings = settings
         policy = Policy(settings.beat_s, settings.lease_s, settings.task_timeout_s)
         names = guard.LOOPBACK | {settings.host} if is_loopback(settings.host) else None
-        self.link = EmbeddedLink(settings.host, settings.mqtt_port)
+        self._tls = server_context(settings.tls_cert, settings.tls_key)
+        self.link = EmbeddedLink(settings.host, settings.mqtt_port, ssl=self._tls)
         self.parts = Assembly(Path(settings.data), self.link, policy, recover=settings.recover, names=names)
         sources = Sources(settings.image_host, settings.image_dir, settings.registry_auth)
         self.images = self.parts.library.images = Images(sources, self.parts.library.kept)
@@ -79,8 +84,9 @@ class Hub:
             listener.close()
             raise
         host, port = listener.getsockname()[:2]
-        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        self._server = _Server(self.parts.app)
+        scheme = "https" if self._tls else "http"
+        self.url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        self._server = _Server(self.parts.app, self._tls)
         self._serving = asyncio.create_task(self._server.serve([listener]))
         await self._server.ready.wait()
         # What lives now lives as long as the hub: the collector need not look at it again and again.
@@ -106,18 +112,19 @@ class Hub:
 class _Server(uvicorn.Server):
     """uvicorn without its signal handling, which would end the process before the store is closed."""
 
-    def __init__(self, app: object) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,  # type: ignore[arg-type]
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                server_header=False,
-                timeout_graceful_shutdown=GRACE_S,
-                ws="none",
-            )
+    def __init__(self, app: object, tls: ssl.SSLContext | None) -> None:
+        config = uvicorn.Config(
+            app,  # type: ignore[arg-type]
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+            ws="none",
         )
+        config.load()
+        config.ssl = tls  # it knows no context, only files, with its own idea of what to allow
+        super().__init__(config)
         self.ready = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

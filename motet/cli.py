@@ -92,9 +92,15 @@ def edge(argv: list[str]) -> int:
     configure(config.log_format, config.log_level, "%(message)s", proplet=config.id)
     log = logging.getLogger("motet.edge")
     host, port = config.address
+    ssl = None
+    if config.tls or config.ca:
+        from edge.tls import context  # only then: OpenSSL takes 5 MB
+
+        ssl = context(config.ca or None)
     with _board(config.board) as board:
         return run_edge(
-            host, port, config.id, config.data, config.slots, log.info, log.error, labels=config.labels, board=board
+            host, port, config.id, config.data, config.slots, log.info, log.error,
+            ssl=ssl, labels=config.labels, board=board,
         )
 
 

@@ -165,6 +165,8 @@ class HubConfig:
     mqtt_port: int = _option(1883, _whole(0, 65535), "port of the MQTT broker; 0 takes a free one")
     data: str = _option("motet-data", _text, "folder of everything the hub keeps")
     insecure: bool = _option(False, _switch, "listen beyond this machine without keys or TLS")
+    tls_cert: str = _option("", _text, "certificate (PEM, with its chain): API and broker speak TLS then")
+    tls_key: str = _option("", _text, "its private key (PEM, not encrypted)")
     recover: bool = _option(False, _switch, "start from a damaged store: keep what can be read", flag_only=True)
     beat_s: float = _option(10.0, _seconds(0.1, 3600), "seconds between the heartbeats of a device")
     lease_s: float = _option(30.0, _seconds(0.2, 86400), "seconds of silence until a device's tasks are given away")
@@ -188,6 +190,8 @@ class EdgeConfig:
     data: str = _option("", _text, "folder of modules and results; motet-edge-ID by default")
     slots: int = _option(4, _whole(1, 64), "tasks this device runs at a time")
     labels: dict[str, str] = _option(dict, _labels, "what tasks may ask for: NAME=VALUE,NAME=VALUE")  # noqa: RUF009
+    tls: bool = _option(False, _switch, "speak TLS with the hub, whose certificate one of the system's has signed")
+    ca: str = _option("", _text, "speak TLS with the hub, whose certificate one in this file (PEM or DER) has signed")
     board: str = _option("", _text, "hardware that tasks may use: simulated, gpiozero, gpiod or a file PATH.py")
     log_format: str = _option(*_LOG_FORMAT)
     log_level: str = _option(*_LOG_LEVEL)

@@ -82,7 +82,13 @@ def _options(url: str, timeout: float) -> dict[str, Any]:
         raise BadRequest(f"{url!r} is no address of a hub: write http://HOST:PORT", "bad_url")
     # A proxy of the environment is never the way to this machine itself.
     local = parsed.host in ("127.0.0.1", "::1", "localhost")
-    return {"base_url": url, "timeout": timeout, "trust_env": not local}
+    options = {"base_url": url, "timeout": timeout, "trust_env": not local}
+    if parsed.scheme == "https":
+        import ssl
+
+        # The system's certificates, or those of SSL_CERT_FILE: also for this machine, where a hub has its own.
+        options["verify"] = ssl.create_default_context()
+    return options
 
 
 def _request(call: Call) -> dict[str, Any]:

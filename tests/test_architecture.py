@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "hub/metrics.py": ["hub.api", "hub.runtime", "hub.telemetry", "hub.core", "hub.link", "shared"],
     "hub/check": ["hub.check", "hub.core", "hub.store", "shared"],
     "hub/assembly.py": ["hub", "shared"],
+    "hub/tls.py": ["shared"],
     "hub/main.py": ["hub", "shared"],
     "edge": ["edge", "shared"],
     "motet": ["motet", "hub", "edge", "shared"],

@@ -4,6 +4,7 @@ import os
 import re
 import select
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from motet.client import Client
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLES = ROOT / "examples"
-READY = re.compile(r"motet hub is ready: (http://\S+) \(MQTT on ([^:]+):(\d+)")
+READY = re.compile(r"motet hub is ready: (https?://\S+) \(MQTT on ([^:]+):(\d+)")
 
 
 def module(name: str) -> bytes:
@@ -95,7 +96,7 @@ class World:
                                str(self.folder / "hub"), *self.options)  # fmt: skip
         self.url, self.mqtt_host, self.mqtt_port = self.hub.line(READY.pattern).groups()
         self.port = self.url.rpartition(":")[2]
-        self.http = httpx2.Client(base_url=self.url, timeout=30)
+        self.http = httpx2.Client(base_url=self.url, timeout=30, verify=ssl.create_default_context())
         self.client = Client(self.url)
 
     def start_edge(self, name: str, *options: str) -> Process:
