@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _BEAT_MS = const(10_000)
-_SEEN = const(64)
+_SEEN = const(16)  # a slot
+_MOST_SEEN = const(64)
 _WAITING_PER_SLOT = const(4)
 _LOGS = const(10)  # in one beat
 
@@ -59,7 +60,8 @@ class Agent:
         self.capacity = capacity
         self.outbox = list(outbox)
         self._late: list[tuple[str, int]] = []  # of these, the ones that were there at the last beat
-        self.seen = list(seen)[-_SEEN:]
+        self._keep = min(_SEEN * slots, _MOST_SEEN)  # 64 take a board 12 KB when they are written
+        self.seen = list(seen)[-self._keep :]
         self._work: list[_Work] = []  # in the order they were accepted
         self._fetches: Any = None  # as the events, from the first work on: a board that is idle has neither in memory
         self.events: Any = None
@@ -297,7 +299,7 @@ class Agent:
 
     def _remember(self, key: "tuple[str, int]") -> None:
         self.seen.append(key)
-        self.seen = self.seen[-_SEEN:]
+        self.seen = self.seen[-self._keep :]
         self._act("remember", [list(pair) for pair in self.seen])
 
     def _ask(self, module: str, now_ms: int) -> None:

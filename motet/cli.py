@@ -99,8 +99,16 @@ def edge(argv: list[str]) -> int:
         ssl = context(config.ca or None)
     with _board(config.board) as board:
         return run_edge(
-            host, port, config.id, config.data, config.slots, log.info, log.error,
-            ssl=ssl, labels=config.labels, board=board,
+            host,
+            port,
+            config.id,
+            config.data,
+            config.slots,
+            log.info,
+            log.error,
+            ssl=ssl,
+            labels=config.labels,
+            board=board,
         )
 
 

@@ -206,7 +206,7 @@ def test_missing_extras(
 def test_hub_and_edge_get_their_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[Any] = []
     app = type(sys)("edge.cpython.app")
-    app.main = lambda *given, labels, board: called.append((*given[:5], labels, board)) or 7  # type: ignore[attr-defined]
+    app.main = lambda *given, labels, board, ssl: called.append((*given[:5], labels, board)) or 7  # type: ignore[attr-defined]
     main = type(sys)("hub.main")
     main.Settings = dict  # type: ignore[attr-defined]
     main.run = lambda settings: called.append(settings) or 8  # type: ignore[attr-defined]
@@ -226,6 +226,8 @@ def test_hub_and_edge_get_their_configuration(monkeypatch: pytest.MonkeyPatch) -
         "mqtt_port": 1883,
         "data": "motet-data",
         "insecure": False,
+        "tls_cert": "",
+        "tls_key": "",
         "recover": True,
         "beat_s": 10.0,
         "lease_s": 30.0,

@@ -32,6 +32,8 @@ def test_defaults() -> None:
         mqtt_port=1883,
         data="motet-data",
         insecure=False,
+        tls_cert="",
+        tls_key="",
         recover=False,
         beat_s=10.0,
         lease_s=30.0,
@@ -49,6 +51,8 @@ def test_defaults() -> None:
         "data": "motet-edge-d1",
         "slots": 4,
         "labels": {},
+        "tls": False,
+        "ca": "",
         "board": "",
         "log_format": "text",
         "log_level": "info",
@@ -86,9 +90,8 @@ def test_another_file_replaces_the_one_in_this_folder(folder: Path) -> None:
 def test_the_environment_names() -> None:
     names = [name.upper() for name, option in options(HubConfig).items() if not option.flag_only]
     assert (
-        " ".join(names)
-        == "HOST PORT MQTT_PORT DATA INSECURE BEAT_S LEASE_S TASK_TIMEOUT_S IMAGE_HOST IMAGE_DIR REGISTRY_AUTH "
-        "LOG_FORMAT LOG_LEVEL"
+        " ".join(names) == "HOST PORT MQTT_PORT DATA INSECURE TLS_CERT TLS_KEY BEAT_S LEASE_S TASK_TIMEOUT_S "
+        "IMAGE_HOST IMAGE_DIR REGISTRY_AUTH LOG_FORMAT LOG_LEVEL"
     )
     assert resolve(HubConfig, {}, environ={"MOTET_RECOVER": "1"}).recover is False
     assert resolve(HubConfig, {"recover": True}, environ={}).recover is True

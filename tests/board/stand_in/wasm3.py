@@ -37,6 +37,21 @@ def _unpack(values):
     return [value if isinstance(value, int) else struct.unpack("<d", bytes(value))[0] for value in values]
 
 
+# The firmware frees a memory at once; a bytearray goes when the collector finds that nothing on the stack looks like
+# its address. So it is kept, and taken again.
+_free = None
+
+
+def _take(size):
+    global _free
+    memory, _free = _free, None
+    if memory is None or len(memory) != size:
+        return bytearray(size) if size else None
+    for at in range(size):
+        memory[at] = 0
+    return memory
+
+
 class Function:
     def __init__(self, runtime, name, found):
         self._runtime = runtime
@@ -72,8 +87,11 @@ class Runtime:
 
     def load(self, module):
         self._links = module.links
-        pages = self.finish(["load", self._stack_bytes])
-        self._memory = bytearray(pages) if pages else None
+        self._memory = _take(self.finish(["load", self._stack_bytes]))
+
+    def close(self):
+        global _free
+        _free, self._memory = self._memory, None
 
     def find_function(self, name):
         return Function(self, name, self.finish(["find", name]))
