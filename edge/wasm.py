@@ -86,14 +86,14 @@ class InProcessRunner:
                 try:
                     result = self._call(key, start, path, on_started, on_event)
                 except MemoryError:
-                    result = failure("memory_limit", "no memory left on the device to load the module")
+                    result = failure("memory_limit", "no memory left on the device")
         self._ports.pop(key, None)
         del self.tasks[key]
         if not self._closed:
             try:
                 on_finished(key[0], key[1], result)
             except MemoryError:  # what the run had is free by now
-                on_finished(key[0], key[1], failure("memory_limit", "no memory left on the device for the result"))
+                on_finished(key[0], key[1], failure("memory_limit", "no memory left on the device"))
 
     def _call(
         self, key: "tuple[str, int]", start: "dict[str, Any]", path: str, on_started: "OnStarted", on_event: "OnEvent"

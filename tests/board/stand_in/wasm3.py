@@ -37,19 +37,17 @@ def _unpack(values):
     return [value if isinstance(value, int) else struct.unpack("<d", bytes(value))[0] for value in values]
 
 
-# The firmware frees a memory at once; a bytearray goes when the collector finds that nothing on the stack looks like
-# its address. So it is kept, and taken again.
-_free = None
+# One module runs at a time, so the memory of the last is taken again: a bytearray goes only when the collector finds
+# that nothing on the stack looks like its address. What is in it comes from the other process.
+_last = None
 
 
 def _take(size):
-    global _free
-    memory, _free = _free, None
-    if memory is None or len(memory) != size:
-        return bytearray(size) if size else None
-    for at in range(size):
-        memory[at] = 0
-    return memory
+    global _last
+    if size and (_last is None or len(_last) != size):
+        _last = None
+        _last = bytearray(size)
+    return _last if size else None
 
 
 class Function:
@@ -88,10 +86,6 @@ class Runtime:
     def load(self, module):
         self._links = module.links
         self._memory = _take(self.finish(["load", self._stack_bytes]))
-
-    def close(self):
-        global _free
-        _free, self._memory = self._memory, None
 
     def find_function(self, name):
         return Function(self, name, self.finish(["find", name]))
