@@ -20,6 +20,7 @@ from hub.api import guard
 from hub.assembly import Assembly
 from hub.core.model import Policy
 from hub.link.embedded import EmbeddedLink
+from hub.link.limits import limits_for
 from hub.modules import hosts
 from hub.modules.images import Images, Sources
 from hub.tls import server_context
@@ -64,7 +65,8 @@ class Hub:
         policy = Policy(settings.beat_s, settings.lease_s, settings.task_timeout_s)
         names = guard.LOOPBACK | {settings.host} if is_loopback(settings.host) else None
         self._tls = server_context(settings.tls_cert, settings.tls_key)
-        self.link = EmbeddedLink(settings.host, settings.mqtt_port, ssl=self._tls)
+        limits = limits_for(settings.beat_s)
+        self.link = EmbeddedLink(settings.host, settings.mqtt_port, limits=limits, ssl=self._tls)
         self.parts = Assembly(Path(settings.data), self.link, policy, recover=settings.recover, names=names)
         sources = Sources(settings.image_host, settings.image_dir, settings.registry_auth)
         self.images = self.parts.library.images = Images(sources, self.parts.library.kept)

@@ -1,6 +1,6 @@
 """Every number that bounds what a device can ask of the hub (docs: protocol, the embedded broker)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 KIB = 1024
 
@@ -60,3 +60,13 @@ class Limits:
     def keep_alive_s(self, asked: int) -> int:
         """The keep-alive that is enforced for what a CONNECT asked for, both in seconds."""
         return min(max(asked or self.keep_alive_default_s, self.keep_alive_least_s), self.keep_alive_most_s)
+
+
+def limits_for(beat_s: float) -> Limits:
+    """The limits of a hub that tells its devices to beat each beat_s.
+
+    Four times as many beats pass: those that waited while the hub stood still must not keep back, for ever, the
+    results behind them.
+    """
+    defaults = Limits()
+    return replace(defaults, beat_rate=max(defaults.beat_rate, 4 / beat_s))

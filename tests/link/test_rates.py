@@ -2,7 +2,7 @@
 
 import pytest
 
-from hub.link.limits import Limits
+from hub.link.limits import Limits, limits_for
 from hub.link.rates import Bucket, Rates
 
 
@@ -51,3 +51,10 @@ def test_a_hundred_denials_a_minute_pass() -> None:
     assert all(rates.deny(0) for _ in range(100))
     assert not rates.deny(0)
     assert sum(rates.deny(60) for _ in range(200)) == 100
+
+
+@pytest.mark.parametrize("beat_s", [0.1, 0.5, 2, 10])
+def test_a_device_that_beats_as_it_is_told_is_not_held_back_even_after_a_pause_of_the_hub(beat_s: float) -> None:
+    rates, pause_s = Rates(limits_for(beat_s), 0), 30
+    assert all(rates.packet("beat", pause_s) == 0 for _ in range(int(pause_s / beat_s)))
+    assert all(rates.packet("beat", pause_s + at * beat_s) == 0 for at in range(1, 100))
