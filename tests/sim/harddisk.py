@@ -1,0 +1,204 @@
+"""The hub's disk: real files, to which nothing comes but what was synced, and of the last sync perhaps a part.
+
+The real journal runs on it: `SyscallsOfStore` stands in for `os` in hub.store. What is written waits in memory for its
+fdatasync. A flush takes virtual time; what it synced is on its way to the platter until that time is over, and a crash
+meanwhile leaves any of it, by sectors.
+"""
+
+import errno
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hub.store.records import SECTOR_BYTES
+from tests.sim.loop import PowerCut, Process
+
+# (path, offset, bytes) written, or (path, 0, None) created
+Step = tuple[str, int, bytes | None]
+
+
+class HardDisk:
+    """directory: of the real files. full: writes are refused. cut_in: so many steps from now the power fails."""
+
+    def __init__(self, directory: Path, chance: random.Random) -> None:
+        self.directory = directory
+        self.chance = chance
+        self.full = False
+        self.cut_in = 0
+        self._open: dict[int, str] = {}
+        self._dirty: dict[int, list[Step]] = {}
+        # What is on its way to the platter, in order, each sync a group; None when every sync is waited for.
+        self._flight: list[list[Step]] | None = None
+
+    # --- what the store asks of the system
+
+    def open(self, path: object, flags: int, mode: int = 0o777) -> int:
+        name = os.fspath(path)  # type: ignore[call-overload]
+        is_new = not os.path.exists(name)
+        fd = os.open(name, flags, mode)
+        self._open[fd] = name
+        if is_new and self._flight is not None:
+            self._flight.append([(name, 0, None)])
+        return fd
+
+    def close(self, fd: int) -> None:
+        self._dirty.pop(fd, None)
+        self._open.pop(fd, None)
+        os.close(fd)
+
+    def pwrite(self, fd: int, data: bytes, offset: int) -> int:
+        self._step()
+        whole = bytes(data)
+        if len(whole) > 1 and self.chance.random() < 0.05:
+            whole = whole[: self.chance.randrange(1, len(whole))]  # the system may take a part only
+        self._dirty.setdefault(fd, []).append((self._open[fd], offset, whole))
+        return len(whole)
+
+    def fdatasync(self, fd: int) -> None:
+        self._step()
+        written = self._dirty.pop(fd, [])
+        if self._flight is None:
+            _put(written)
+        else:
+            self._flight.append(written)
+
+    def _step(self) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if self.cut_in:
+            self.cut_in -= 1
+            if not self.cut_in:
+                raise PowerCut
+
+    # --- time and crashes
+
+    def take_off(self) -> None:
+        """From here on, what is synced needs time to arrive."""
+        self._flight = []
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Within it every sync is waited for, whatever else is on its way."""
+        flight, self._flight = self._flight, None
+        try:
+            yield
+        finally:
+            self._flight = flight
+
+    def land(self) -> None:
+        """It has arrived."""
+        flight, self._flight = self._flight or [], None
+        for group in flight:
+            _put(group)
+
+    def crash(self) -> None:
+        """Of what was on its way, each sync before some is there, of that one some sectors, of those after it none."""
+        flight, self._flight = self._flight or [], None
+        arrived = self.chance.randrange(len(flight) + 1)
+        for at, group in enumerate(flight):
+            if at < arrived:
+                _put(group)
+                continue
+            if at == arrived:
+                _put(self._torn(group))
+            for name, _, data in group:
+                if data is None:
+                    os.unlink(name)
+        for fd in list(self._open):
+            self.close(fd)
+        self.cut_in = 0
+
+    def _torn(self, group: list[Step]) -> list[Step]:
+        """The sectors that were written before the end, each whole."""
+        share = self.chance.choice((0.0, 0.5, 0.9, 1.0))
+        fate: dict[tuple[str, int], bool] = {}
+        kept: list[Step] = []
+        for name, offset, data in group:
+            at = 0
+            while data is not None and at < len(data):
+                sector = (offset + at) // SECTOR_BYTES
+                end = min(len(data), (sector + 1) * SECTOR_BYTES - offset)
+                if (name, sector) not in fate:
+                    fate[name, sector] = self.chance.random() < share
+                if fate[name, sector]:
+                    kept.append((name, offset + at, data[at:end]))
+                at = end
+        return kept
+
+
+def _put(steps: list[Step]) -> None:
+    for name, offset, data in steps:
+        if data is not None and os.path.exists(name):
+            with open(name, "r+b") as file:
+                file.seek(offset)
+                file.write(data)
+
+
+class SyscallsOfStore:
+    """Stands in for the module `os` in hub.store."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(os, name)
+
+    @staticmethod
+    def _disk() -> HardDisk:
+        return Process.current().machine.disk  # type: ignore[no-any-return]
+
+    def open(self, path: object, flags: int, mode: int = 0o777) -> int:
+        return self._disk().open(path, flags, mode)
+
+    def close(self, fd: int) -> None:
+        self._disk().close(fd)
+
+    def pwrite(self, fd: int, data: bytes, offset: int) -> int:
+        return self._disk().pwrite(fd, data, offset)
+
+    def fdatasync(self, fd: int) -> None:
+        self._disk().fdatasync(fd)
+
+    def fsync(self, fd: int) -> None:
+        self._disk().fdatasync(fd)
+
+
+class Threads:
+    """Stands in for `threading` in hub.store.journal: its one thread, the snapshot's, is an event to come."""
+
+    def __getattr__(self, name: str) -> object:
+        import threading
+
+        return getattr(threading, name)
+
+    class Event:
+        def __init__(self) -> None:
+            self._set = False
+
+        def set(self) -> None:
+            self._set = True
+
+        def is_set(self) -> bool:
+            return self._set
+
+        def wait(self, seconds: float | None = None) -> bool:
+            return self._set
+
+    class Thread:
+        def __init__(self, target, args, name: str) -> None:  # type: ignore[no-untyped-def]
+            self._target, self._args = target, args
+            self._alive = True
+
+        def start(self) -> None:
+            Process.current().machine.later(self._run)
+
+        def _run(self) -> None:
+            if self._alive:
+                with Process.current().machine.disk.waiting():
+                    self._target(*self._args)
+                self._alive = False
+
+        def is_alive(self) -> bool:
+            return self._alive
+
+        def join(self) -> None:
+            self._run()
