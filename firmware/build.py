@@ -130,6 +130,8 @@ def _apt(folder: Path, kind: str, suite: str) -> list[object]:
     sources.write_text(f"{kind} {signed}{_mirror()} {suite} main\n")
     options = {
         "APT::Sandbox::User": "",
+        "APT::Update::Error-Mode": "any",  # else it ends well where nothing can be had
+        "Acquire::http::Timeout": 30,
         "Dir::Cache": folder,
         "Dir::Etc::SourceList": sources,
         "Dir::Etc::SourceParts": "/dev/null",
