@@ -43,13 +43,13 @@ async def test_cuts_delays_and_halves_lose_no_result(make_world, tmp_path):
                 proxy.cut(proxy.chance.randint(1, 5), halves=what < 0.6)
                 await asyncio.sleep(proxy.chance.uniform(0, 0.3))
         over.set()
-        started = await submitting
+        cuts, started = proxy.cuts, await submitting
         await fleet.until(lambda: fleet.welcomed == EDGES, BACK_S)
         await fleet.until(lambda: started <= {task for task, _ in fleet.released})
         tasks = await asyncio.to_thread(lambda: [world.client.task(id) for id in started])
     assert {(task["state"], task["results"] == f"{task['inputs'][0]}\n") for task in tasks} == {(3, True)}
     assert set(fleet.runs.values()) == {1}, "an attempt ran twice"
-    print(f"{proxy.cuts} cuts, {EDGES} edges, {len(started)} tasks, 0 lost, {len(fleet.runs)} runs")
+    print(f"{cuts} cuts, {EDGES} edges, {len(started)} tasks, 0 lost, {len(fleet.runs)} runs")
 
 
 async def test_edges_that_are_all_cut_off_at_once_come_back_in_time_and_without_a_storm(make_world, tmp_path):
