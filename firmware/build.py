@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,9 +98,19 @@ def _wasm3(cache: Path) -> Path:
     if not folder.exists():
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
         _fetch("wasm3's source (pip)", [*pip, "--dest", cache, WASM3], cache)
-        with tarfile.open(next(cache.glob("pywasm3-*.tar.gz"))) as archive:
-            archive.extractall(cache, filter="data")
+        with _whole(folder.parent) as new:
+            _run(["tar", "-xzf", next(cache.glob("pywasm3-*.tar.gz")), "-C", new, "--strip-components=1"])
     return folder
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """A folder that has its name only when all is in it: what is interrupted begins anew."""
+    new = folder.with_name(folder.name + ".new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    yield new
+    new.rename(folder)
 
 
 # Debian's packages, with folders of apt's own
@@ -111,14 +120,14 @@ def _micropython(cache: Path) -> Path:
     if given := os.environ.get("MICROPYTHON_DIR"):
         return Path(given).resolve()
     folder = cache / "debian"
-    found = list(folder.glob("micropython-*/ports/unix"))
-    if not found:
+    source = folder / "source"
+    if not source.exists():
         if shutil.which("dpkg-source") is None:
             raise Missing("dpkg-source is missing: apt install dpkg-dev, or set MICROPYTHON_DIR")
         apt = _apt(folder, "deb-src", SUITE)
-        _fetch("MicroPython's source package", [*apt, "source", "--only-source", "micropython"], folder)
-        found = list(folder.glob("micropython-*/ports/unix"))
-    return found[0].parent.parent
+        with _whole(source) as new:
+            _fetch("MicroPython's source package", [*apt, "source", "--only-source", "micropython"], new)
+    return next(source.glob("micropython-*/ports/unix")).parent.parent
 
 
 def _apt(folder: Path, kind: str, suite: str) -> list[object]:
@@ -180,10 +189,9 @@ def _flags_32(cache: Path) -> dict[str, object]:
         packages = ["libc6-i386", "libc6-dev-i386", f"lib32gcc-{release}-dev"]
         apt = _apt(folder, "deb", _release("VERSION_CODENAME"))
         _fetch("gcc's libraries for 32 bits", [*apt, "download", *packages], folder)
-        unpacked = folder / "unpacked"
-        for package in folder.glob("*.deb"):
-            _run(["dpkg-deb", "-x", package, unpacked])
-        unpacked.rename(root)
+        with _whole(root) as new:
+            for package in folder.glob("*.deb"):
+                _run(["dpkg-deb", "-x", package, new])
     gcc = next(root.glob("usr/lib/gcc/*/*"))
     headers = [root / "usr/include", root / "usr/include/x86_64-linux-gnu", Path("/usr/include/x86_64-linux-gnu")]
     return {
