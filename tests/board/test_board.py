@@ -19,7 +19,7 @@ WORKFLOW = [
 
 @pytest.fixture
 def made(tmp_path: Path, lib: Path) -> Iterator[Machines]:
-    with machines(tmp_path, lib, "--beat-s", "0.5", "--lease-s", "5") as made:
+    with machines(tmp_path, lib, "--beat-s", "0.5", "--lease-s", "30") as made:
         yield made
 
 
