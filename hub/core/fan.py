@@ -115,9 +115,9 @@ def _end(world: World, task: Task) -> None:
         flow.interrupted(world, task)
     elif bad is not None:
         failure = {key: bad.doc.get(key) for key in ("error", "error_info")}
-        world.move(task, states.FAILED, {"finish_time": world.now.wall, **failure})
+        world.move(task, states.FAILED, {"finish_time": flow.finish_time(world, task), **failure})
     else:
-        world.move(task, states.COMPLETED, {"finish_time": world.now.wall})
+        world.move(task, states.COMPLETED, {"finish_time": flow.finish_time(world, task)})
 
 
 def _value(part: Task) -> Any:

@@ -308,8 +308,13 @@ def stop_task(world: World, task: Task, message: str | None, code: str = "cancel
 def interrupt(world: World, task: Task, message: str | None, code: str) -> None:
     """Ends a stopped task. Its children are not triggered: they stay Pending."""
     error = failure(code, message or "stopped by request", "unknown")
-    changes = {"finish_time": world.now.wall, "stopping": None, "stop_message": None, "stop_code": None}
+    changes = {"finish_time": finish_time(world, task), "stopping": None, "stop_message": None, "stop_code": None}
     world.move(task, states.INTERRUPTED, {**changes, **error})
+
+
+def finish_time(world: World, task: Task) -> float:
+    """Now, as the end of a run: never before its beginning, even when the hub's clock was set back in between."""
+    return max(world.now.wall, task.doc.get("start_time") or 0.0)
 
 
 def interrupted(world: World, task: Task) -> None:

@@ -83,8 +83,9 @@ def beat(world: World, command: Beat) -> None:
     world.placer.update(proplet)
 
 
-def _pairs(items: Any) -> set[tuple[str, int]]:
-    return {(item[0], item[1]) for item in items}
+def _pairs(items: Any) -> Pairs:
+    """In their order: what follows must not depend on how a process hashes text."""
+    return dict.fromkeys((item[0], item[1]) for item in items)
 
 
 def _reconcile(world: World, proplet: Proplet, running: Pairs) -> None:

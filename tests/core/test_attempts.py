@@ -211,6 +211,19 @@ def test_a_childs_start_is_never_before_its_parents_finish_though_the_clock_is_s
     assert play.at("c").doc["start_time"] >= play.at("p").doc["finish_time"]
 
 
+def test_no_run_ends_before_it_began_though_the_clock_is_set_back(play):
+    play.task("fan", broadcast=True)
+    part = play.at("fan").doc["parts"][0]
+    play.begin("a")
+    play.wall -= 86400
+    play.end(part)
+    play.do(commands.Stop("task", "a"))
+    play.end("a", ok=False, code="cancelled")
+    assert play.states("a", "fan", part) == ["Interrupted", "Completed", "Completed"]
+    for name in ("a", "fan", part):
+        assert play.at(name).doc["finish_time"] >= play.at(name).doc["start_time"]
+
+
 def test_a_proplet_with_work_or_a_connection_is_not_deleted(play):
     for state in ("active tasks", "is connected"):
         with pytest.raises(Conflict, match=state):

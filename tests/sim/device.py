@@ -71,9 +71,15 @@ class Device:
         runner = self.runner = Runner(self)
         running = edge.main.run(
             "hub", 1883, self.name, DATA, slots=self.model.slots, labels=dict(self.model.labels),
-            log=lambda line: self.world.say(self.name, "says", line), runner=runner,
+            log=self._says, runner=runner,
         )  # fmt: skip
         asyncio.ensure_future(running, loop=self.world.loop).add_done_callback(self._ended)
+
+    def _says(self, line: str) -> None:
+        self.world.say(self.name, "says", line)
+        # An edge goes on after a fault of its own, and says so.
+        if "starts a new session after" in line or "a tick failed" in line:
+            self.world.violated(f"{self.name} has a fault", RuntimeError(line))
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self.world.violated(f"the edge on {self.name} ended: {task!r}", task.exception())
@@ -137,6 +143,8 @@ class Runner:
         with self.device.disk.open(path, "rb") as file:
             if hashlib.sha256(file.read()).hexdigest() != start["module"]:
                 self.world.violated(f"{self.device.name} runs {key} with a module that is none")
+        if len(self.running) == self.device.model.slots:
+            self.world.violated(f"{self.device.name} runs more than {self.device.model.slots} tasks")
         self.running[key] = _Run(self, start, on_started, on_finished, on_event)
 
     def stop(self, task: str, attempt: int, grace_ms: int) -> None:

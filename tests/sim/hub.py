@@ -22,11 +22,11 @@ from tests.sim.harddisk import HardDisk, SyscallsOfStore, Threads
 from tests.sim.loop import PowerCut, Process
 from tests.sim.modules import MODULES, document
 from tests.sim.network import SimLink
+from tests.sim.policy import POLICY
 
 if TYPE_CHECKING:
     from tests.sim.simulation import Simulation
 
-POLICY = Policy(beat_s=10.0, lease_s=30.0, task_timeout_s=60.0)
 # In 2023; a journal that mixes the clocks up is far off.
 WALL = 1.7e9
 AGAIN_S = 5.0

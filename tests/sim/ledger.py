@@ -15,6 +15,7 @@ from hub.core.model import ATTEMPTS_KEPT, TASKS, Doc, Outcome, Put, Send
 from shared import states
 from shared.errors import MotetError
 from tests.sim.loop import Process
+from tests.sim.policy import POLICY
 
 if TYPE_CHECKING:
     from hub.store.journal import Journal
@@ -146,6 +147,10 @@ class Ledger:
                 self.wrong(f"{name} had ended, and {type(command).__name__} changed its {', '.join(moved)}")
         if not doc.get("daemon") and (doc.get("failures") or 0) > (doc.get("retries") or 0):
             self.wrong(f"{name} is tried again after {doc['failures']} failures, {doc.get('retries') or 0} are allowed")
+        if before.get("stopping") and doc["state"] not in (*states.ACTIVE, states.INTERRUPTED):
+            self.wrong(f"{name} was to stop and is {states.NAMES[doc['state']]}")
+        if (doc.get("finish_time") or float("inf")) < (doc.get("start_time") or 0.0):
+            self.wrong(f"{name} ended before it began")
         if doc["state"] in states.ENDED and before["state"] not in states.ENDED:
             self._check_end(name, command, doc)
 
@@ -166,12 +171,21 @@ class Ledger:
                 if new["number"] <= before.get("attempt", 0):
                     self.wrong(f"{name} gave the number {new['number']} to a second attempt")
             if new.get("outcome") == "lost" and (old is None or old.get("outcome") is None):
-                why = new["error_info"]["message"]
-                if self.world.plan.gentle:
-                    self.wrong(f"{name}'s attempt {new['number']} was given up though nothing was wrong: {why}")
-                quiet = now - self._named.get(key, float("-inf"))
-                if "fell silent" in why and quiet < engine.world.policy.lease_s - 0.001:
-                    self.wrong(f"{name}'s attempt {new['number']} was given up {quiet:.1f} s after it was heard of")
+                self._check_loss(doc, new["number"], new["error_info"]["message"])
+
+    def _check_loss(self, doc: Doc, number: int, why: str) -> None:
+        """An attempt is given up for a reason that is one."""
+        name = f"attempt {number} of task {doc['id']}"
+        plan = self.world.plan
+        quiet = self.world.loop.now - self._named.get((doc["id"], number), float("-inf"))
+        if "fell silent" in why and quiet < POLICY.lease_s - 0.001:
+            self.wrong(f"{name} was given up {quiet:.1f} s after it was heard of")
+        token = token_of(doc.get("inputs"))
+        runs = any(one.live and (one.attempt, one.token) == (number, token) for one in self._of_task.get(doc["id"], ()))
+        if runs and ("restarted" in why or ("not taken" in why and plan.weather.quick)):
+            self.wrong(f"{name} runs and was given up: {why}")
+        if plan.gentle:
+            self.wrong(f"{name} was given up though nothing was wrong: {why}")
 
     def _check_end(self, name: str, command: Any, doc: Doc) -> None:
         """The result of a run is that of its current attempt, whatever else was said."""

@@ -113,7 +113,7 @@ def late_results_unanswered():  # type: ignore[no-untyped-def]
     real = attempts.result
 
     def result(world, command):  # type: ignore[no-untyped-def]
-        if attempts._current(world, command.device, command.task, command.attempt) is not None:
+        if attempts.current(world, command.device, command.task, command.attempt) is not None:
             real(world, command)
 
     return patch.object(attempts, "result", result)
@@ -130,6 +130,19 @@ def stop_sent_once():  # type: ignore[no-untyped-def]
             pass
 
     return patch.object(presence, "flow", Flow())
+
+
+@mutant("a task that was stopped may still complete")
+def stops_forgotten():  # type: ignore[no-untyped-def]
+    real = attempts.result
+
+    def result(world, command):  # type: ignore[no-untyped-def]
+        task = attempts.current(world, command.device, command.task, command.attempt)
+        if task is not None and task.doc.get("stopping"):
+            world.write(task, {"stopping": None})
+        real(world, command)
+
+    return patch.object(attempts, "result", result)
 
 
 @mutant("a start is sent once")
@@ -199,7 +212,7 @@ def no_application_ack():  # type: ignore[no-untyped-def]
     def payload(self, kind, fields):  # type: ignore[no-untyped-def]
         made = real(self, kind, fields)
         if kind == "result" and made is not None:
-            self._do(self._agent.message("ack", {"task": fields[0], "attempt": fields[1]}, 0))
+            self.do(self.agent.message("ack", {"task": fields[0], "attempt": fields[1]}, 0))
         return made
 
     return patch.object(edge.main.Edge, "payload", payload)

@@ -14,6 +14,7 @@ from pathlib import Path
 from hub.core.model import TASKS
 from hub.link.messages import read_up
 from shared import messages, states
+from shared.errors import MotetError
 from tests.sim.device import Device, on_our_ground
 from tests.sim.faults import Faults
 from tests.sim.hub import Hub, additions, on_our_disk
@@ -30,9 +31,10 @@ LOOK_S = 5.0
 
 @dataclass
 class Outcome:
-    """violation: the first promise that was broken, None when all were kept."""
+    """violation: the first promise that was broken, None when all were kept. broke: the program itself did."""
 
     violation: str | None
+    broke: bool
     seconds: float  # of virtual time
     turns: int  # of the engine
     executions: int
@@ -60,6 +62,7 @@ class Simulation:
         self.plan = plan
         self.tell = tell
         self.violation: str | None = None
+        self.broke = False
         self.context = copy_context()
         self.loop = Loop(self._broke)
         self.ledger = Ledger(self)
@@ -83,6 +86,7 @@ class Simulation:
     def violated(self, text: str, error: BaseException | None = None) -> None:
         if self.violation is None:
             self.violation = text if error is None else f"{text}: {error!r}"
+            self.broke = error is not None and not isinstance(error, MotetError)
             self.say("LEDGER", "VIOLATION", self.violation)
             self.loop.stopped = True
 
@@ -101,7 +105,7 @@ class Simulation:
         finally:
             self.loop.close()
             self.hub.crash()
-        return Outcome(self.violation, self.loop.now, self.ledger.turns, len(self.ledger.executions))
+        return Outcome(self.violation, self.broke, self.loop.now, self.ledger.turns, len(self.ledger.executions))
 
     def _play(self) -> None:
         chance = random.Random(f"{self.plan.seed}/boots")

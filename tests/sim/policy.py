@@ -1,0 +1,5 @@
+"""What the simulated hub is told about scheduling: the product's defaults, but for a shorter time-out of tasks."""
+
+from hub.core.model import Policy
+
+POLICY = Policy(beat_s=10.0, lease_s=30.0, task_timeout_s=60.0)
