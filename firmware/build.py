@@ -4,7 +4,8 @@
 
 MICROPYTHON_DIR names a source tree of MicroPython (1.25 or newer) in place of Debian's, WASM3_SOURCE the folder of
 wasm3's sources in place of the one in pywasm3's source distribution. What is fetched and built lies in
-$XDG_CACHE_HOME/motet/firmware (or ~/.cache/motet/firmware).
+$XDG_CACHE_HOME/motet/firmware (or ~/.cache/motet/firmware), which checkouts share: each has an interpreter of its own
+sources.
 """
 
 import fcntl
@@ -14,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -21,6 +23,9 @@ HERE = Path(__file__).resolve().parent
 SUITE = "trixie"
 WASM3 = "pywasm3==0.5.0"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+# Of ours, what the interpreter is made of.
+SOURCES = ("edge/*.py", "shared/*.py", "firmware/manifest.py", "firmware/unix/*", "firmware/wasm3/*")
+_KEPT = 12  # interpreters
 
 
 class Missing(Exception):
@@ -49,24 +54,67 @@ def _alone(cache: Path) -> Iterator[None]:
 def _build(cache: Path, bits: int) -> Path:
     micropython = _micropython(cache)
     wasm3 = _wasm3(cache)
+    interpreter = cache / "built" / f"{_key(micropython, wasm3)}-{bits}" / "micropython"
+    given = {"MICROPYTHON_DIR", "WASM3_SOURCE"} & os.environ.keys()  # trees whose files may change, which make sees
+    if given or not interpreter.exists():
+        made = _make_all(cache, bits, micropython, wasm3)
+        interpreter.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(made, interpreter.with_suffix(".new"))
+        interpreter.with_suffix(".new").rename(interpreter)
+    os.utime(interpreter.parent)
+    for old in sorted(interpreter.parent.parent.iterdir(), key=lambda folder: folder.stat().st_mtime)[:-_KEPT]:
+        shutil.rmtree(old)
+    return interpreter
+
+
+def _make_all(cache: Path, bits: int, micropython: Path, wasm3: Path) -> Path:
     cross = cache / "mpy-cross"
+    ours = cache / "source"
+    copy_sources(ours)
     _make(micropython / "mpy-cross", {"BUILD": cross})
     target = cache / f"unix-{bits}"
     variables: dict[str, object] = {
         "BUILD": target,
-        "FROZEN_MANIFEST": HERE / "manifest.py",
+        "FROZEN_MANIFEST": ours / "firmware" / "manifest.py",
         "MICROPY_FORCE_32BIT": int(bits == 32),
         "MICROPY_MPYCROSS": cross / "mpy-cross",
         "MICROPY_MPYCROSS_DEPENDENCY": cross / "mpy-cross",
         "MPY_LIB_DIR": micropython / "lib",  # micropython-lib is not in the package, and not needed
-        "USER_C_MODULES": HERE,
-        "VARIANT_DIR": HERE / "unix",
+        "USER_C_MODULES": ours / "firmware",
+        "VARIANT_DIR": ours / "firmware" / "unix",
         "WASM3_SOURCE": wasm3,
     }
     if bits == 32:
         variables.update(_flags_32(cache))
     _make(micropython / "ports" / "unix", variables)
     return target / "micropython"
+
+
+def _sources(root: Path) -> dict[str, Path]:
+    found = [path for pattern in SOURCES for path in sorted(root.glob(pattern)) if path.is_file()]
+    return {path.relative_to(root).as_posix(): path for path in found}
+
+
+def _key(*trees: Path, root: Path = HERE.parent) -> str:
+    """Of these sources and of no others."""
+    state = sha256(repr(trees).encode())
+    for name, path in _sources(root).items():
+        state.update(sha256(name.encode()).digest() + sha256(path.read_bytes()).digest())
+    return state.hexdigest()[:16]
+
+
+def copy_sources(target: Path, root: Path = HERE.parent) -> None:
+    """Our sources in the one place that make builds from. Written where they differ, so that make sees what is new:
+    by the time of a file alone, one of a checkout that is older than the last build would count as built."""
+    sources = _sources(root)
+    for name, path in _sources(target).items():
+        if name not in sources:
+            path.unlink()
+    for name, path in sources.items():
+        copy = target / name
+        if not copy.exists() or copy.read_bytes() != path.read_bytes():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
 
 
 def _make(folder: Path, variables: dict[str, object]) -> None:
