@@ -50,9 +50,16 @@ def flash_free(folder: str) -> int:
 
 
 def caps(board: "Any") -> "dict[str, Any]":
+    kept = "edge.caps" in sys.modules
     from edge.caps import caps_of  # not before there is a connection
 
-    return caps_of(ABIS, board)
+    found = caps_of(ABIS, board)
+    if not kept:  # no task has brought them: a board at rest does not keep what it needs for one message
+        for name in ("edge.caps", "shared.host"):
+            package, _, module = name.partition(".")
+            delattr(sys.modules[package], module)
+            del sys.modules[name]
+    return found
 
 
 def make_runner(board: "Any") -> "Any":

@@ -7,26 +7,27 @@ TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from typing import Any
 
-# wasm3's words and our code, one a line: as text it takes a board a fifth of the memory. "stack overflow" and "integer
-# overflow" are different texts, so order does not matter. Some words are those of wasm3 0.9.0.
+# Of wasm3's words what is enough to know them, and our code, one a line: as text it takes a board a fifth of the
+# memory. "stack overflow" and "integer overflow" are different texts, so order does not matter. Some words are those
+# of wasm3 0.9.0.
 _CODES = const(
     """
-unreachable executed: trap_unreachable
-out of bounds memory access: trap_oob
-data segment out of bounds: trap_oob
-integer divide by zero: trap_div0
+unreachable: trap_unreachable
+out of bounds memory: trap_oob
+data segment: trap_oob
+divide by zero: trap_div0
 integer overflow: trap_int_overflow
-invalid conversion to integer: trap_int_conversion
-indirect call type mismatch: trap_call_type
+conversion to int: trap_int_conversion
+call type mismatch: trap_call_type
 undefined element: trap_undefined_element
-null table element: trap_undefined_element
-uninitialized element: trap_undefined_element
+null table: trap_undefined_element
+uninitialized: trap_undefined_element
 stack overflow: trap_stack
-missing imported function: missing_import
-function body is missing: missing_import
-memory allocation failed: memory_limit
-linear memory limitation exceeded: memory_limit
-runtime ran out of memory: memory_limit
+imported function: missing_import
+body is missing: missing_import
+allocation failed: memory_limit
+memory limit: memory_limit
+out of memory: memory_limit
 """
 )
 
