@@ -185,6 +185,10 @@ class Api:
         return await self._document(calls.act("jobs", job_id, "stop", fields))
 
     @operation
+    async def delete_job(self, job_id: str) -> None:
+        await self._port.send(calls.delete("jobs", job_id))
+
+    @operation
     async def job(self, job_id: str) -> Document:
         """State and tasks."""
         return await self._document(calls.get("jobs", job_id))

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.api import params
-from hub.api.answers import answer, library_of, nothing, runtime_of
+from hub.api.answers import Endpoint, answer, library_of, nothing, runtime_of
 from hub.api.bodies import JobIn, StopIn, TaskIn, WorkflowIn, idempotency, module_bytes, read
 from hub.api.definitions import check_id, options_of, tasks_of
 from hub.api.looking import plan_view, summary
@@ -127,9 +127,12 @@ async def stop_workflow(request: Request) -> Response:
     return answer({"workflow_id": id, "message": "workflow stopped"})
 
 
-async def delete_workflow(request: Request) -> Response:
-    await runtime_of(request).do(commands.Delete("workflow", request.path_params["id"]))
-    return nothing()
+def delete(kind: str) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        await runtime_of(request).do(commands.Delete(kind, request.path_params["id"]))
+        return nothing()
+
+    return endpoint
 
 
 async def refuse_change(request: Request) -> Response:

@@ -194,7 +194,7 @@ OPERATIONS: dict[str, Op] = {
     "POST /jobs": Op("Creates a job", "NewJob", 201, JobIn),
     "GET /jobs/{id}": Op("One job with its tasks", "Job"),
     "PUT /jobs/{id}": Op("Refused: jobs never change", status=405),
-    "DELETE /jobs/{id}": Op("Refused: jobs never change", status=405),
+    "DELETE /jobs/{id}": Op("Deletes a job with its tasks", status=204),
     "POST /jobs/{id}/start": Op("Starts a job", "JobMessage"),
     "POST /jobs/{id}/stop": Op("Stops a job", "JobMessage", body=StopIn, optional=True),
     **_looks("job"),

@@ -68,7 +68,7 @@ def create_job(world: World, command: CreateJob) -> tuple[Group, list[Task]]:
         modes = ", ".join(MODES)
         raise BadRequest(f"execution_mode {command.mode} is unknown: use one of {modes}", "bad_execution_mode")
     known = reuse.first_answer(world, command.request)
-    if known is not None:
+    if known is not None and known[1] in world.jobs:
         return world.jobs[known[1]], list(world.jobs[known[1]].tasks.values())
     ids, parents = _resolve(world, command.specs, command.fresh_ids)
     sequential = command.mode == SEQUENTIAL
@@ -147,26 +147,26 @@ def _delete_task(world: World, id: str) -> None:
     world.drop_task(task)
 
 
-def _delete_workflow(world: World, id: str) -> None:
-    group = world.group("workflow", id)
+def _delete_group(world: World, kind: str, id: str) -> None:
+    group = world.group(kind, id)
     # Daemons do not count for the group, and run all the same.
     if any(task.wanted or task.state in states.ACTIVE for task in group.tasks.values()):
-        raise Conflict(f"workflow {id} runs: stop it first", "workflow_runs")
+        raise Conflict(f"{kind} {id} runs: stop it first", f"{kind}_runs")
     if group.doc.get("archived"):
-        raise Conflict(f"workflow {id} is archived and stays as it is", "archived")
+        raise Conflict(f"{kind} {id} is archived and stays as it is", "archived")
     children = (child for task in group.tasks.values() for child in task.children.values())
     outside = next((child for child in children if child.group is not group), None)
     if outside is not None:
-        raise Conflict(f"workflow {id} cannot go: task {outside.id} depends on it", "task_needed")
+        raise Conflict(f"{kind} {id} cannot go: task {outside.id} depends on it", "task_needed")
     shared = next(
         (link for task in group.tasks.values() for link in task.links.values() if link.group is not group), None
     )
     if shared is not None:
-        raise Conflict(f"workflow {id} cannot go: task {shared.id} shares a result of it", "task_needed")
+        raise Conflict(f"{kind} {id} cannot go: task {shared.id} shares a result of it", "task_needed")
     for task in list(group.tasks.values()):
         world.drop_task(task)
-    del world.workflows[id]
-    world.forget(WORKFLOWS, id)
+    del (world.workflows if group.table == WORKFLOWS else world.jobs)[id]
+    world.forget(group.table, id)
 
 
 def _delete_proplet(world: World, id: str) -> None:
@@ -181,7 +181,8 @@ def _delete_proplet(world: World, id: str) -> None:
 
 _DELETE: dict[str, Callable[[World, str], None]] = {
     "task": _delete_task,
-    "workflow": _delete_workflow,
+    "workflow": lambda world, id: _delete_group(world, "workflow", id),
+    "job": lambda world, id: _delete_group(world, "job", id),
     "proplet": _delete_proplet,
     "module": modules.delete,
 }

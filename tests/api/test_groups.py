@@ -51,10 +51,17 @@ async def test_a_job_is_made_started_stopped_and_listed_newest_first(stage):
 
 async def test_a_job_never_changes(stage):
     made = (await stage.call("POST", "/jobs", {"tasks": [{"id": "t", **TASK}]})).json()
-    for method in ("PUT", "DELETE"):
-        answer = await stage.call(method, f"/jobs/{made['job_id']}", {})
-        assert (answer.status_code, answer.json()["error"][:18]) == (405, "jobs are immutable")
+    answer = await stage.call("PUT", f"/jobs/{made['job_id']}", {})
+    assert (answer.status_code, answer.json()["error"][:18]) == (405, "jobs are immutable")
     assert (await stage.call("PUT", "/tasks/t", {"name": "x"})).json()["code"] == "job_immutable"
+
+
+async def test_a_job_is_deleted_with_its_tasks(stage):
+    job = (await stage.call("POST", "/jobs", {"tasks": [{"id": "t", **TASK}]})).json()["job_id"]
+    assert (await stage.call("DELETE", f"/jobs/{job}")).status_code == 204
+    for path in (f"/jobs/{job}", "/tasks/t"):
+        assert (await stage.call("GET", path)).status_code == 404
+    assert (await stage.call("DELETE", f"/jobs/{job}")).status_code == 404
 
 
 async def test_the_seeds_cycle_and_unknown_dependency_are_400_in_their_words_and_store_nothing(stage):

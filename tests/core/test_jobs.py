@@ -92,3 +92,27 @@ def test_a_task_of_a_sequential_job_may_also_depend_on_the_one_before(play):
     play.job("sequential", spec("a"), spec("b", ["a"], inputs=["$a"]))
     play.end("a")
     assert play.states("b") == ["Scheduled"]
+
+
+def test_a_job_is_deleted_with_its_tasks_but_not_while_it_runs_or_another_task_needs_it(play):
+    play.job("parallel", spec("a"), spec("b"))
+    with pytest.raises(Conflict) as caught:
+        play.do(commands.Delete("job", "job"))
+    assert caught.value.code == "job_runs"
+    play.end("a")
+    play.end("b")
+    play.task("behind", depends_on=["a"], start=False)
+    with pytest.raises(Conflict) as caught:
+        play.do(commands.Delete("job", "job"))
+    assert caught.value.code == "task_needed"
+    play.do(commands.Delete("task", "behind"))
+    play.do(commands.Delete("job", "job"))
+    assert not play.engine.world.jobs and not play.tables["jobs"] and not play.tables["tasks"]
+
+
+def test_the_request_of_a_job_that_was_deleted_makes_a_new_one(play):
+    command = commands.CreateJob("one", "job", "parallel", [spec("a")], ["fresh"], request=("key", "digest"))
+    play.do(command)
+    play.do(commands.Delete("job", "one"))
+    again = commands.CreateJob("two", "job", "parallel", [spec("a")], ["fresh"], request=("key", "digest"))
+    assert play.do(again)[0].id == "two"

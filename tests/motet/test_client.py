@@ -71,6 +71,7 @@ class Recorder:
         (lambda c: c.update_task("t", file=b"x", cost=2), "PUT /tasks/t", {"file": "eA==", "cost": 2}),
         (lambda c: c.delete_task("t"), "DELETE /tasks/t", None),
         (lambda c: c.delete_workflow("w"), "DELETE /workflows/w", None),
+        (lambda c: c.delete_job("j"), "DELETE /jobs/j", None),
         (lambda c: c.workflows(limit=1), "GET /workflows?limit=1", None),
         (lambda c: c.stop_workflow("w", running="finish"), "POST /workflows/w/stop", {"running": "finish"}),
         (lambda c: c.stop_job("j"), "POST /jobs/j/stop", None),
