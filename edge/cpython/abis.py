@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from edge.cpython.wasi import System
 
-NAMES = ("call", "edge", "extism", "wasi")
-
 _PAGE = 65536
 
 

@@ -10,11 +10,11 @@ edge.cpython.channel says what goes over a channel. A worker ends when its chann
 by the kernel when their parent dies, in the middle of an endless loop too.
 """
 
+import _socket  # `socket` adds 0.3 MB, mostly enums
 import ctypes
 import gc
 import os
 import resource
-import socket
 import sys
 
 from edge import call, files
@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # typing costs a worker memory
 _PR_SET_PDEATHSIG = 1
 _SIGKILL = 9
 _OPEN_FILES = 16
+_FD_BYTES = 4
 
 
 def main() -> None:
@@ -41,7 +42,7 @@ def main() -> None:
     # What exists now is shared with every worker as long as the collector does not touch it.
     gc.disable()
     gc.freeze()
-    _serve_pool(socket.socket(fileno=0), engine)
+    _serve_pool(_socket.socket(fileno=0), engine)
 
 
 def _die_with(parent: int) -> None:
@@ -68,20 +69,20 @@ def _native_stack() -> int:
     return 1 << 30 if soft == resource.RLIM_INFINITY else soft
 
 
-def _serve_pool(pool: socket.socket, engine: Library) -> None:
+def _serve_pool(pool: _socket.socket, engine: Library) -> None:
     pids: dict[int, int] = {}
     while True:
-        command, fds, _, _ = socket.recv_fds(pool, 32, 1)
+        command, passed, _, _ = pool.recvmsg(32, _socket.CMSG_LEN(_FD_BYTES))
         if not command:
             return
         number = int(command[1:])
         if command[:1] == b"F":
-            pids[number] = _fork(pool, fds[0], engine)
+            pids[number] = _fork(pool, int.from_bytes(passed[0][2][:_FD_BYTES], sys.byteorder), engine)
         else:
             pool.send(b"%d %d" % (number, _reap(pids.pop(number, 0))))
 
 
-def _fork(pool: socket.socket, channel: int, engine: Library) -> int:
+def _fork(pool: _socket.socket, channel: int, engine: Library) -> int:
     template = os.getpid()
     try:
         pid = os.fork()

@@ -8,8 +8,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from edge.caps import FEATURES
-from edge.cpython.abis import NAMES, find
+from edge.cpython.abis import find
 from edge.cpython.boards import Board
+from edge.cpython.host import ABIS
 from hub.link.port import Handler, Link
 from shared import PROTOCOL, messages
 from shared.errors import TaskFailure
@@ -63,7 +64,7 @@ class StubEdge:
         self._handler = handler
         handler.connected(self.id)
         # All that there is: a function of the test may stand in for a module that needs it.
-        caps = {"abi": NAMES, "host": list(functions()), "features": FEATURES}
+        caps = {"abi": ABIS, "host": list(functions()), "features": FEATURES}
         hello = {"proto": PROTOCOL, "boot": "stub", "agent": "stub", "runtime": "stub", "caps": caps,
                  "mem_free": 1 << 30, "mem_total": 1 << 30, "slots": self._slots, "running": [],
                  "outbox": []}  # fmt: skip

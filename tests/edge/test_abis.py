@@ -9,7 +9,7 @@ import pytest
 import wasmtime
 
 from edge import call, engine
-from edge.cpython import abis, extism, wasi
+from edge.cpython import abis, extism, host, wasi
 from edge.cpython.m3 import Library
 from edge.cpython.pool import Pool, wasm3_file
 from edge.port import Port
@@ -458,3 +458,8 @@ async def test_a_worker_that_sleeps_for_ever_is_stopped(pool):
     result = await ended
     assert code(result) == "cancelled"
     assert "fuel" in result  # it ended by itself; of one that the pool has to kill nobody knows
+
+
+def test_a_device_has_the_abis_that_it_says():
+    assert all(abis.find(name) for name in host.ABIS)
+    assert abis.find("component") is None

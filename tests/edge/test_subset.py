@@ -126,7 +126,7 @@ def test_a_worker_imports_little():
     done = python("import sys, edge.cpython.worker; print(*sys.modules)")
     loaded = set(done.stdout.split())
     assert "edge.call" in loaded
-    assert not loaded & {"asyncio", "typing", "logging", "ssl", "hashlib", "subprocess", "wasm3"}
+    assert not loaded & {"asyncio", "typing", "logging", "ssl", "hashlib", "socket", "subprocess", "wasm3"}
 
 
 def test_an_edge_without_tls_does_without_openssl():
