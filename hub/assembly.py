@@ -48,6 +48,7 @@ class Assembly:
         self.runtime.on_changed = self._changed
         self.runtime.on_discard = self.library.discard
         self.runtime.on_fetch = self.library.fetch
+        self.runtime.on_recovered += self.bridge.recovered, self.library.recovered
         requests = Requests()
         self.registry = registry_of(self.runtime, self.bridge, self.telemetry, self.feed, requests)
         self.app = build(

@@ -13,7 +13,7 @@ from hub.modules.accept import Accepted, accept
 from hub.modules.prepare import FORM
 from hub.runtime import Runtime
 from hub.store.blobs import Blobs
-from hub.store.journal import Journal
+from hub.store.journal import Journal, StoreFailed
 from shared.errors import BadRequest, Damaged, MotetError, NotFound
 
 log = logging.getLogger("motet.hub")
@@ -53,6 +53,8 @@ class Library:
         self._wanted: Counter[str] = Counter()
         self._going: dict[str, asyncio.Task[None]] = {}
         self._fetching: set[asyncio.Task[None]] = set()
+        # What came of a fetch while the hub was read-only.
+        self._untold: list[Fetched] = []
         self._sweeper: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -122,8 +124,16 @@ class Library:
         except Exception:
             log.exception("a module could not be fetched")
             fetched = Fetched(url, None, "the hub made a mistake while it fetched the module: its log says more")
-        with contextlib.suppress(MotetError):  # a hub that is read-only asks again at its next start
+        try:
             await self._runtime.do(fetched)
+        except StoreFailed:
+            self._untold.append(fetched)
+
+    def recovered(self) -> None:
+        """Changes are taken again."""
+        untold, self._untold = self._untold, []
+        for fetched in untold:
+            self._runtime.submit(fetched)
 
     def kept(self, sha: str) -> bytes | None:
         """The bytes of a module, by the hash of its upload; None when they are not here. Blocks."""

@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from hub.core.commands import Command, Retry, Start, Tick
+from hub.core.commands import Command, Retry, Stalled, Start, Tick
 from hub.core.engine import Engine
 from hub.core.model import META, Now, Outcome, Put, Send
 from hub.store.blobs import Blobs
@@ -18,6 +19,11 @@ from hub.store.journal import Journal, StoreFailed
 from shared.errors import Unavailable
 
 log = logging.getLogger("motet.hub")
+
+# How often a hub whose disk is full looks whether there is room again.
+ROOM_S = 1.0
+# How often a hub makes sure that it runs; a short beat makes it more often.
+PULSE_S = 1.0
 
 
 @dataclass(slots=True)
@@ -33,7 +39,8 @@ class Runtime:
 
     One fdatasync serves every turn that waits when it begins (group commit), in a thread, so that the loop goes on.
     Neither an answer nor an effect leaves before its turn is on the disk, and turns leave in the order they were
-    applied. When the journal fails, none of them leaves: `failure` says why, and every later command is refused.
+    applied. When the journal fails, none of them leaves: `failure` says why, and every later command is refused. Where
+    only room was wanting, this ends when there is room: what waits is written, its effects leave, `failure` is None.
     """
 
     def __init__(self, engine: Engine, journal: Journal, blobs: Blobs, clock: Callable[[], Now] | None = None) -> None:
@@ -51,6 +58,8 @@ class Runtime:
         self.on_discard: Callable[[str], None] = lambda blob: None
         self.on_fetch: Callable[[str], None] = lambda url: None
         self.on_changed: Callable[[Put], None] = lambda put: None
+        # Called when changes are taken again after a failure.
+        self.on_recovered: list[Callable[[], None]] = []
         self._turns: list[_Turn] = []
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
@@ -58,11 +67,15 @@ class Runtime:
         self._writer: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
+        self._pulse_s = min(PULSE_S, engine.world.policy.beat_s)
+        self._pulse_at = math.inf
+        self._pulse: asyncio.TimerHandle | None = None
         self._stopped = False
 
     async def start(self) -> None:
         """Takes up what the store holds and counts this start of the hub."""
         self._writer = asyncio.create_task(self._write_turns())
+        self._beat()
         outcome = self.engine.load(self.clock(), self.journal.tables)
         self.epoch = self.journal.tables.get(META, {}).get("hub", {}).get("epoch", 0) + 1
         outcome.puts.append(Put(META, "hub", {"epoch": self.epoch}, None))
@@ -79,15 +92,17 @@ class Runtime:
     async def stop(self) -> None:
         """Writes what waits and lets go of the journal. Commands must not come any more."""
         self._stopped = True
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._pulse):
+            if timer is not None:
+                timer.cancel()
         if self.failure is None:
             await asyncio.gather(self._written(Outcome()), return_exceptions=True)
         if self._writer is not None:
             self._writer.cancel()
             await asyncio.gather(self._writer, return_exceptions=True)
         self._disk.shutdown()
-        await asyncio.to_thread(self.journal.close)
+        with contextlib.suppress(*([StoreFailed] if self.failure is not None else [])):  # it has been said
+            await asyncio.to_thread(self.journal.close)
 
     async def do(self, command: Command) -> Any:
         """The engine's answer, once the change is on the disk. Raises a MotetError when it is refused."""
@@ -101,16 +116,21 @@ class Runtime:
 
     async def settled(self) -> None:
         """Returns when all that was applied before is on the disk and carried out; StoreFailed if it never will be."""
-        if self.failure is not None:
-            raise self.failure
+        self._check()
         await self._written(Outcome())
 
     # --- one turn
 
-    def _apply(self, command: Command) -> Outcome:
+    def _check(self) -> None:
         if self.failure is not None:
-            raise self.failure
-        return self.engine.apply(self.clock(), command)
+            # The same one again and again would grow by a traceback each time.
+            raise StoreFailed(self.failure.message, self.failure.code)
+
+    def _apply(self, command: Command) -> Outcome:
+        self._check()
+        now = self.clock()
+        self._notice(now)
+        return self.engine.apply(now, command)
 
     async def _written(self, outcome: Outcome) -> Any:
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -138,10 +158,17 @@ class Runtime:
                 try:
                     await asyncio.get_running_loop().run_in_executor(self._disk, self.journal.flush)
                 except StoreFailed as failure:
-                    return self._fail(failure)
+                    self._fail(failure)
+                    if self.journal.failed is not None:
+                        return self._turns.clear()
+                    await asyncio.sleep(ROOM_S)
+                    continue
                 except Exception as error:
                     log.exception("the journal broke in a way it does not know")
-                    return self._fail(StoreFailed(f"the journal broke: {error!r}"))
+                    self._fail(StoreFailed(f"the journal broke: {error!r}"))
+                    return self._turns.clear()
+                if self.failure is not None:
+                    self._recover()
                 for turn in self._turns[:count]:
                     self._carry_out(turn)
                 del self._turns[:count]
@@ -169,14 +196,41 @@ class Runtime:
 
     def _fail(self, failure: StoreFailed) -> None:
         """Read-only from here on: what memory holds beyond the disk is promised to nobody."""
+        if self.failure is None:
+            log.critical("the hub is read-only: %s", failure.message)
         self.failure = failure
-        log.critical("the hub is read-only: %s", failure.message)
+        unsure = f"{failure.message}. It may be done once there is room: look before you send it again"
         for turn in self._turns:
             if turn.done is not None and not turn.done.done():
-                turn.done.set_exception(failure)
-        self._turns.clear()
+                turn.done.set_exception(StoreFailed(unsure, failure.code, {"outcome": "unknown"}))
+
+    def _recover(self) -> None:
+        log.warning("the disk has room again: the hub takes changes")
+        self.failure = None
+        self._set_timer()
+        for tell in self.on_recovered:
+            # Behind the effects of the turns that waited.
+            asyncio.get_running_loop().call_soon(tell)
 
     # --- time
+
+    def _beat(self) -> None:
+        if self.failure is None:
+            now = self.clock()
+            self._notice(now)
+            self._pulse_at = now.mono
+        self._pulse = asyncio.get_running_loop().call_later(self._pulse_s, self._beat)
+
+    def _notice(self, now: Now) -> None:
+        """Tells the engine that no pulse has come for some time, before anything else reaches it.
+
+        What a frozen hub finds first when it goes on may be its own timers, the beats of its devices behind them.
+        """
+        seconds = now.mono - self._pulse_at
+        if seconds > 2 * self._pulse_s:
+            log.warning("the hub heard nobody for %.1f s: leases go on for as long", seconds)
+            self._pulse_at = now.mono
+            self._take(_Turn(self.engine.apply(now, Stalled(seconds)), None))
 
     def _set_timer(self) -> None:
         """Has the engine called at its next deadline; a loop that wakes late or early does no harm."""

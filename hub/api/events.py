@@ -7,6 +7,7 @@ Last-Event-ID: read the state anew.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
@@ -22,6 +23,7 @@ from hub.api.answers import runtime_of
 from hub.api.views import group_view, proplet_view, said_view, task_view
 from hub.core.model import JOBS, PROPLETS, TASKS, WORKFLOWS, Doc, Put, Task
 from hub.runtime import Runtime
+from hub.store.disk import StoreFailed
 from hub.telemetry import PUBLISH
 from shared import states
 from shared.errors import BadRequest, TooMany, Unavailable
@@ -250,10 +252,12 @@ class _Stream(StreamingResponse):
 
 async def _lines(reader: Reader, runtime: Runtime, current: Change | None, resync: bytes) -> AsyncIterator[bytes]:
     yield b": motet\n\n" + resync
-    # Memory is ahead of the disk: what it says has ended is told once it is durable, and mostly by its own change.
-    await runtime.settled()
-    if current is not None and reader.scope.ends(current) and not reader.ended:
-        reader.tell(current)
+    if current is not None and reader.scope.ends(current):
+        # Memory is ahead of the disk: what it says has ended is told once it is durable, and mostly by its own change.
+        with contextlib.suppress(StoreFailed):
+            await runtime.settled()
+            if not reader.ended:
+                reader.tell(current)
     while True:
         try:
             change = await asyncio.wait_for(reader.queue.get(), PING_S)

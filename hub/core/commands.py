@@ -209,6 +209,13 @@ class Progress:
 
 
 @dataclass(slots=True)
+class Stalled:
+    """The hub stood still, or was read-only, for so long: it heard nobody, whoever spoke."""
+
+    seconds: float
+
+
+@dataclass(slots=True)
 class Tick:
     """The deadline that Engine.next_deadline named has come (or has not: then nothing happens)."""
 
@@ -236,5 +243,6 @@ Command = (
     | Started
     | Result
     | Progress
+    | Stalled
     | Tick
 )

@@ -48,6 +48,7 @@ class Engine:
             commands.Started: attempts.started,
             commands.Result: attempts.result,
             commands.Progress: attempts.progress,
+            commands.Stalled: presence.stalled,
             commands.Tick: _tick,
         }
 

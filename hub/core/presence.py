@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from hub.core import attempts, flow
-from hub.core.commands import Beat, Hello
+from hub.core.commands import Beat, Hello, Stalled
 from hub.core.model import ALIVE_HISTORY, RESENDS, Doc, Proplet, Task
 from hub.core.timing import DEADLINE, LEASE, QUEUED, RETRY, SILENCE
 from hub.core.world import World
@@ -134,6 +134,14 @@ def _write_seen(world: World, proplet: Proplet, changes: Doc) -> None:
 
 
 # --- time
+
+
+def stalled(world: World, command: Stalled) -> None:
+    """Time in which the hub heard nobody is no device's silence. Leases are found at their old ends, and go on."""
+    for proplet in world.proplets.values():
+        proplet.seen = min(world.now.mono, proplet.seen + command.seconds)
+        for task in proplet.running.values():
+            task.lease_until += command.seconds
 
 
 def tick(world: World) -> None:

@@ -42,6 +42,9 @@ class Bridge:
         self.on_publish: Callable[[str, Doc], None] = lambda device, fields: None
         # Messages dropped because they were not what the table of messages says, by kind.
         self.dropped: Counter[str] = Counter()
+        # Messages and connections that a read-only hub did not take, by command.
+        self.refused: Counter[str] = Counter()
+        self._left: set[str] = set()
         # What each connected device can take: (bytes of a message, bytes of a chunk).
         self._room: dict[str, tuple[int, int]] = {}
 
@@ -52,7 +55,8 @@ class Bridge:
 
     def disconnected(self, device: str) -> None:
         self._room.pop(device, None)
-        self._submit(commands.Disconnected(device))
+        if not self._submit(commands.Disconnected(device)):
+            self._left.add(device)
 
     def message(self, device: str, kind: str, payload: bytes) -> None:
         try:
@@ -68,30 +72,50 @@ class Bridge:
         elif kind == "publish":
             self.on_publish(device, fields)
         elif kind == "hello":
-            self._welcome(device, fields)
+            self._hello(device, fields)
+            return
         command = _command(device, kind, fields)
         if command is not None:
             self._submit(command)
 
-    def _submit(self, command: commands.Command) -> None:
-        """A hub that is read-only takes nothing from devices: they keep their results until it is well again."""
+    def recovered(self) -> None:
+        """Changes are taken again: makes good what was missed. Who has no welcome yet comes by itself."""
+        left, self._left = self._left, set()
+        for device in left:
+            self._submit(commands.Disconnected(device))
+        for device in list(self._room):
+            # Whereupon it says again what it runs, and reports what is in its outbox.
+            self._welcome(device)
+
+    def _submit(self, command: commands.Command) -> bool:
+        """False when the hub is read-only: it takes nothing then, and devices keep their results."""
         try:
             self.submit(command)
         except MotetError as error:
-            log.warning("refused %s: %s", type(command).__name__, error.message)
+            kind = type(command).__name__
+            self.refused[kind] += 1
+            log.debug("refused %s: %s", kind, error.message)
+            return False
+        return True
 
-    def _welcome(self, device: str, hello: Doc) -> None:
+    def _hello(self, device: str, hello: Doc) -> None:
         if hello["proto"] != PROTOCOL:
             said = device, hello["proto"], PROTOCOL
             log.warning("%s speaks protocol %d, this hub %d: update it", *said, extra={"proplet": device})
             self.link.kick(device, "another protocol")
             return
-        room = (hello.get("max_message", MAX_DOWN), hello.get("max_chunk", MAX_CHUNK))
-        self._room[device] = room
-        now = self.clock()
+        self._room[device] = hello.get("max_message", MAX_DOWN), hello.get("max_chunk", MAX_CHUNK)
+        # What it leads to leaves after the welcome: a hello always changes something.
+        if self._submit(commands.Hello(device, hello)):
+            self._welcome(device)
+        else:
+            # Without a welcome a device says hello again, beat by beat, until the hub can take it.
+            del self._room[device]
+
+    def _welcome(self, device: str) -> None:
         self._write(device, "welcome", {
-            "epoch": self.epoch, "time_ms": int(now.wall * 1000), "beat_s": self.policy.beat_s,
-            "lease_s": self.policy.lease_s, "max_chunk": room[1],
+            "epoch": self.epoch, "time_ms": int(self.clock().wall * 1000), "beat_s": self.policy.beat_s,
+            "lease_s": self.policy.lease_s, "max_chunk": self._room[device][1],
         })  # fmt: skip
 
     def _send_chunk(self, device: str, module: str, offset: int) -> None:
@@ -137,8 +161,6 @@ def _whole(payload: bytes) -> bytes:
 def _command(device: str, kind: str, fields: Doc) -> commands.Command | None:
     if kind == "beat":
         return commands.Beat(device, fields)
-    if kind == "hello":
-        return commands.Hello(device, fields)
     if kind == "started":
         return commands.Started(device, fields["task"], fields["attempt"])
     if kind == "result":

@@ -9,6 +9,8 @@ from shared.errors import Unavailable
 
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
+# How a system says that there is no room: on the disk, in a quota, or for a file of this size (RLIMIT_FSIZE, FAT).
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # A commit into space that is already there changes no metadata: 4.3 KB reach the device instead of 8.3 KB.
 AHEAD_BYTES = 256 << 10
 
@@ -19,6 +21,10 @@ class StoreFailed(Unavailable):
     code = "store_failed"
 
 
+class NoRoom(OSError):
+    """A write was refused for want of room, and the file is what it was before: writing it again is no risk."""
+
+
 class StoreBusy(Unavailable):
     """Another process, or another Journal of this one, holds the directory."""
 
@@ -27,8 +33,9 @@ class StoreBusy(Unavailable):
 
 def write_failure(error: BaseException, what: str, remedy: str) -> StoreFailed:
     """The error to raise when writing `what` failed with `error`; `remedy` is what to do after looking at the disk."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreFailed(f"{what} was not written, the disk is full: free some space and {remedy}", "disk_full")
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        full = f"{what} was not written, the disk is full ({error.strerror}): free some space and {remedy}"
+        return StoreFailed(full, "disk_full")
     return StoreFailed(f"{what} was not written ({error}): check the disk and {remedy}")
 
 
@@ -92,18 +99,31 @@ class AheadFile:
         os.ftruncate(self._fd, used)
 
     def append(self, data: bytes) -> None:
-        """Write and fdatasync. After an OSError the file's tail is unknown: do not write to it again."""
+        """Write and fdatasync. NoRoom: nothing was appended. After any other OSError, that of a sync above all, the
+        file's tail is unknown: do not write to it again."""
         if self.used + len(data) > self._reserved:
             self._reserve(len(data))
-        write_all(self._fd, data, self.used)
+        self._write(data, self.used)
         os.fdatasync(self._fd)
         self.used += len(data)
 
     def _reserve(self, size: int) -> None:
         zeros = bytes(max(AHEAD_BYTES, size))
-        write_all(self._fd, zeros, self._reserved)
+        self._write(zeros, self._reserved)
         os.fdatasync(self._fd)
         self._reserved += len(zeros)
+
+    def _write(self, data: bytes, offset: int) -> None:
+        try:
+            write_all(self._fd, data, offset)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            # Takes back what was written of it. That this sync goes well is what makes another try safe.
+            os.ftruncate(self._fd, self.used)
+            os.fdatasync(self._fd)
+            self._reserved = self.used
+            raise NoRoom(error.errno, error.strerror) from error
 
     def close(self) -> None:
         os.close(self._fd)

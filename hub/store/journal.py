@@ -17,7 +17,7 @@ from pathlib import Path
 
 from hub.core.counts import Histogram
 from hub.core.model import Put
-from hub.store.disk import StoreBusy, StoreFailed, lock_directory, make_directory, write_failure
+from hub.store.disk import NoRoom, StoreBusy, StoreFailed, lock_directory, make_directory, write_failure
 from hub.store.records import Tables, apply_ops, make_record
 from hub.store.recovery import StoreDamaged, load
 from hub.store.snapshot import begin_journal, discard_journal, remove_older, snapshot_path, write_snapshot
@@ -37,7 +37,7 @@ class Journal:
                 dict is the same object as long as the journal is open
     lsn         number of the last change that was appended; 0 when there was none
     durable     number up to which every change is on the disk
-    failed      the error that ended writing; the disk then holds what was durable, maybe more
+    failed      the error that ended writing for good; the disk then holds what was durable, maybe more
     recovered   names of the files that `recover` set aside
 
     `recover` keeps everything before a damage instead of raising StoreDamaged. A snapshot is begun when the journal
@@ -97,13 +97,16 @@ class Journal:
     def flush(self) -> int:
         """Write and fdatasync what was appended, returns the lsn up to which all is on the disk.
 
-        Blocks for the disk: call it in a thread. Raises StoreFailed, then and ever after: what the kernel holds
-        after a failed fsync is unknown, so that trying again could acknowledge what is lost.
+        Blocks for the disk: call it in a thread. Raises StoreFailed. When only room was wanting, `failed` is None, all
+        is kept for the next flush, and that may succeed. Else it is so ever after: what the kernel holds after a
+        failed fsync is unknown, so that trying again could acknowledge what is lost.
         """
         with self._disk:
             self._check()
             try:
                 self._write_pending()
+            except NoRoom as error:
+                raise write_failure(error, "the journal", "the hub goes on by itself") from error
             except BaseException as error:
                 self.failed = error
                 if isinstance(error, Exception):
@@ -148,7 +151,12 @@ class Journal:
             # a change that is only in memory can never reach the disk by way of a snapshot.
             snapshot = {name: dict(table) for name, table in self.tables.items()} if self._must_compact() else None
         if pending:
-            self._append(b"".join(pending))
+            try:
+                self._append(b"".join(pending))
+            except NoRoom:
+                with self._memory:
+                    self._pending[:0] = pending
+                raise
             self.durable = upto
         if snapshot is not None:
             self._begin_compaction(upto, snapshot)

@@ -50,7 +50,7 @@ class Faults:
         self.world.hub.down_s = seconds
 
     def do_disk_full(self, seconds: float) -> None:
-        """It is read-only from the next change on, until somebody has made room and restarts it."""
+        """It is read-only from the next change on, until there is room, or where a sync failed until its restart."""
         self.world.hub.disk.full = True
         self.world.later(seconds, self._room)
 

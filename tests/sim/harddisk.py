@@ -20,7 +20,8 @@ Step = tuple[str, int, bytes | None]
 
 
 class HardDisk:
-    """directory: of the real files. full: writes are refused. cut_in: so many steps from now the power fails."""
+    """directory: of the real files. full: writes are refused, and now and then a sync as well, as where space is only
+    looked for when it is needed. cut_in: so many steps from now the power fails."""
 
     def __init__(self, directory: Path, chance: random.Random) -> None:
         self.directory = directory
@@ -51,7 +52,9 @@ class HardDisk:
     def pwrite(self, fd: int, data: bytes, offset: int) -> int:
         self._step()
         whole = bytes(data)
-        if len(whole) > 1 and self.chance.random() < 0.05:
+        if self.full and (len(whole) < 2 or self.chance.random() < 0.5):
+            raise _no_space()
+        if len(whole) > 1 and (self.full or self.chance.random() < 0.05):
             whole = whole[: self.chance.randrange(1, len(whole))]  # the system may take a part only
         self._dirty.setdefault(fd, []).append((self._open[fd], offset, whole))
         return len(whole)
@@ -59,14 +62,20 @@ class HardDisk:
     def fdatasync(self, fd: int) -> None:
         self._step()
         written = self._dirty.pop(fd, [])
+        if self.full and written and self.chance.random() < 0.1:
+            raise _no_space()
         if self._flight is None:
             _put(written)
         else:
             self._flight.append(written)
 
+    def ftruncate(self, fd: int, size: int) -> None:
+        """Of a file that nothing has been written behind but what was not synced."""
+        self._step()
+        self._dirty.pop(fd, None)
+        os.ftruncate(fd, size)
+
     def _step(self) -> None:
-        if self.full:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if self.cut_in:
             self.cut_in -= 1
             if not self.cut_in:
@@ -128,6 +137,10 @@ class HardDisk:
         return kept
 
 
+def _no_space() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def _put(steps: list[Step]) -> None:
     for name, offset, data in steps:
         if data is not None and os.path.exists(name):
@@ -157,6 +170,9 @@ class SyscallsOfStore:
 
     def fdatasync(self, fd: int) -> None:
         self._disk().fdatasync(fd)
+
+    def ftruncate(self, fd: int, size: int) -> None:
+        self._disk().ftruncate(fd, size)
 
     def fsync(self, fd: int) -> None:
         self._disk().fdatasync(fd)

@@ -117,6 +117,7 @@ class Hub:
             bridge.send(send)
 
         runtime.on_send = on_send
+        runtime.on_recovered.append(bridge.recovered)
         await link.start(bridge)
         self.runtime = runtime
 

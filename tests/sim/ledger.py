@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.sim.simulation import Simulation
 
 DEVICES = (commands.Hello, commands.Beat, commands.Started, commands.Result, commands.Progress, commands.Tick,
-           commands.Connected, commands.Disconnected)  # fmt: skip
+           commands.Stalled, commands.Connected, commands.Disconnected)  # fmt: skip
 EXECUTION = re.compile(r"execution (\d+)")
 FORGED = "forged"
 _MAY_CHANGE = ("attempts", "updated_at")
