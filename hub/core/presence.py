@@ -11,6 +11,9 @@ from hub.core.world import World
 from shared import states
 from shared.errors import TaskFailure
 
+# The longest that a device waits before it tries to reach its hub again (shared.backoff).
+RETURN_S = 60.0
+
 Pairs = Collection[tuple[str, int]]
 
 
@@ -137,11 +140,16 @@ def _write_seen(world: World, proplet: Proplet, changes: Doc) -> None:
 
 
 def stalled(world: World, command: Stalled) -> None:
-    """Time in which the hub heard nobody is no device's silence. Leases are found at their old ends, and go on."""
+    """Time in which the hub heard nobody is no device's silence: leases go on for as long.
+
+    A device may have given up the hub meanwhile. Until it is back it gets as long as it has tried in vain.
+    """
+    back = world.now.mono + min(command.seconds, RETURN_S)
     for proplet in world.proplets.values():
         proplet.seen = min(world.now.mono, proplet.seen + command.seconds)
         for task in proplet.running.values():
-            task.lease_until += command.seconds
+            # The timer of the lease is at its old end and finds the new one there.
+            task.lease_until = max(task.lease_until + command.seconds, back)
 
 
 def tick(world: World) -> None:

@@ -232,3 +232,22 @@ def test_a_proplet_with_work_or_a_connection_is_not_deleted(play):
     play.do(commands.Disconnected("d1"))
     play.do(commands.Delete("proplet", "d1"))
     assert play.tables["proplets"] == {}
+
+
+@pytest.mark.parametrize(("seconds", "left"), [(5, 10), (20, 20), (600, 60)])
+def test_time_in_which_the_hub_stood_still_is_nobodys_silence(play, seconds, left):
+    """What was left of a lease is left still; after longer, what a device may need to try again."""
+    play.join("d2")
+    play.pass_time(20)
+    play.beat("d2")
+    play.mono += seconds
+    play.do(commands.Stalled(seconds))
+    play.do(commands.Tick())
+    assert play.at("a").attempt == 1 and all(one.alive for one in play.engine.world.proplets.values())
+    for _ in range(left // 5 - 1):
+        play.pass_time(5)
+        play.beat("d2")
+    play.pass_time(4)
+    assert play.at("a").attempt == 1
+    play.pass_time(2)
+    assert play.at("a").doc["attempts"][0]["outcome"] == "lost" and play.at("a").doc["proplet_id"] == "d2"

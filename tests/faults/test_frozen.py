@@ -35,11 +35,9 @@ async def test_a_hub_frozen_for_longer_than_lease_and_keep_alive_loses_no_result
         tasks = (await asyncio.to_thread(world.client.job, "j"))["tasks"]
     check(tasks)
     assert max(fleet.runs.values()) == 1, "an attempt ran twice"
-    # What ran more than once is told: each attempt is listed, and all but the last have been given up.
-    ran = Counter(task for task, _ in fleet.runs)
-    for task in tasks:
-        *before, last = [attempt["outcome"] for attempt in task["attempts"]]
-        assert last == "completed" and set(before) <= {"lost"} and ran[task["id"]] <= len(before) + 1
+    # It was the hub that was silent, not its devices: none of them is given up.
+    assert {(len(task["attempts"]), task["attempts"][0]["outcome"]) for task in tasks} == {(1, "completed")}
+    assert len(fleet.runs) == TASKS
     print(f"frozen for {frozen_s:g} s: {TASKS} tasks, 0 lost, {len(fleet.runs)} attempts, "
           f"{fleet.connections - EDGES} reconnections")  # fmt: skip
 
