@@ -15,6 +15,7 @@ Every method returns a list of actions, to be done in their order:
 Times are milliseconds that only grow.
 """
 
+from edge.presence import Presence
 from shared import const
 from shared.faults import failure
 from shared.messages import MAX_RUNNING
@@ -23,7 +24,6 @@ TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from typing import Any
 
-_BEAT_MS = const(10_000)
 _SEEN = const(16)  # a slot
 _MOST_SEEN = const(64)
 _WAITING_PER_SLOT = const(4)
@@ -46,8 +46,11 @@ class _Work:
         self.stopped = False
 
 
-class Agent:
-    """slots: tasks at a time; capacity: results the outbox may hold; outbox, seen: what a reboot left."""
+class Agent(Presence):
+    """slots: tasks at a time; capacity: results the outbox may hold; outbox, seen: what a reboot left.
+
+    before: what the device was until now, when it has just got its first work.
+    """
 
     def __init__(
         self,
@@ -55,24 +58,21 @@ class Agent:
         capacity: int,
         outbox: "list[tuple[str, int]]",
         seen: "list[tuple[str, int]]",
+        before: "Presence | None" = None,
     ) -> None:
-        self.slots = slots
+        Presence.__init__(self, slots)
+        if before is not None:
+            for name, value in before.__dict__.items():
+                setattr(self, name, value)
         self.capacity = capacity
         self.outbox = list(outbox)
         self._late: list[tuple[str, int]] = []  # of these, the ones that were there at the last beat
         self._keep = min(_SEEN * slots, _MOST_SEEN)  # 64 take a board 12 KB when they are written
         self.seen = list(seen)[-self._keep :]
         self._work: list[_Work] = []  # in the order they were accepted
-        self._fetches: Any = None  # as the events, from the first work on: a board that is idle has neither in memory
+        self._fetches: Any = None  # as the events, from the first work on
         self.events: Any = None
-        self._connected = False
-        self.welcomed = False
-        self.epoch = -1
-        self._due_ms = 0  # of the next beat, or of the next hello until there is a welcome
-        self.seq = 0
         self._logs = 0
-        self.actions: list[tuple[Any, ...]] = []
-        self.beat_ms = _BEAT_MS
 
     # What the rest of the edge asks
 
@@ -84,21 +84,14 @@ class Agent:
         """[task, attempt] of everything accepted and not ended."""
         return [list(work.key) for work in self._work]
 
-    # What happens to the connection
-
-    def connected(self, now_ms: int) -> "list[tuple[Any, ...]]":
-        self._connected = True
-        self.welcomed = False
-        self._hello(now_ms)
-        return self._take()
-
-    def disconnected(self) -> None:
-        self._connected = self.welcomed = False
+    # What happens
 
     def message(self, kind: str, fields: "dict[str, Any]", now_ms: int) -> "list[tuple[Any, ...]]":
         """A message from the hub, as shared.messages.read_down returns it."""
         if kind == "welcome":
             self._on_welcome(fields, now_ms)
+            if self.welcomed:
+                self._resume(now_ms)
         elif kind == "start":
             self._start(fields)
         elif kind == "chunk":
@@ -115,11 +108,7 @@ class Agent:
 
     def tick(self, now_ms: int) -> "list[tuple[Any, ...]]":
         """Time passes: call it at least four times a beat."""
-        if self._connected and now_ms >= self._due_ms:
-            if self.welcomed:
-                self._beat(now_ms)
-            else:
-                self._hello(now_ms)
+        self.actions = Presence.tick(self, now_ms)
         if self.welcomed and self._work:
             for module in self._fetches.due(now_ms):
                 self._ask(module, now_ms)
@@ -194,16 +183,8 @@ class Agent:
 
     # Messages
 
-    def _on_welcome(self, fields: "dict[str, Any]", now_ms: int) -> None:
-        another = self.welcomed and fields["epoch"] != self.epoch
-        self.welcomed = not another
-        self.epoch = fields["epoch"]
-        if 0.1 <= fields["beat_s"] <= 3600:
-            self.beat_ms = int(fields["beat_s"] * 1000)
-        if another:  # a hub that was started anew behind a broker that was not: it does not know us yet
-            self._hello(now_ms)
-            return
-        self._due_ms = now_ms + self.beat_ms
+    def _resume(self, now_ms: int) -> None:
+        """The hub knows this device: what it may not have heard is said again."""
         for work in self._work:
             if work.phase == _BEGUN:
                 self._tell_started(work)
@@ -311,16 +292,9 @@ class Agent:
         else:
             self._act("publish", "need", {"module": module, "offset": offset}, 1)
 
-    def _hello(self, now_ms: int) -> None:
-        self._due_ms = now_ms + self.beat_ms
-        pairs = [list(key) for key in self.outbox]
-        self._act("publish", "hello", {"running": self.running(), "outbox": pairs}, 1)
-
     def _beat(self, now_ms: int) -> None:
-        self._due_ms = now_ms + self.beat_ms
-        self.seq += 1
+        Presence._beat(self, now_ms)
         self._logs = 0
-        self._act("publish", "beat", {"seq": self.seq, "running": self.running()}, 0)
         # A result, or its ack, may be lost on a connection that lives: what a whole beat did not bring goes again.
         for key in self.outbox:
             if key in self._late:
@@ -336,10 +310,3 @@ class Agent:
             fields = dict(said)
             fields["task"], fields["attempt"] = key
             self._act("publish", kind, fields, 1 if kind == "publish" else 0)
-
-    def _act(self, *action: "Any") -> None:
-        self.actions.append(action)
-
-    def _take(self) -> "list[tuple[Any, ...]]":
-        actions, self.actions = self.actions, []
-        return actions

@@ -1,7 +1,6 @@
 """The edge, wired: connection, agent, outbox, modules, runner. Importing it starts nothing."""
 
 import asyncio
-import json
 import os
 from binascii import hexlify
 
@@ -11,9 +10,9 @@ except ImportError:  # MicroPython: that folder is not on a board
     from edge import board as platform  # type: ignore[no-redef]
 
 from edge import files
-from edge.agent import Agent
 from edge.clock import now_ms
 from edge.link import Link
+from edge.presence import Presence
 from shared import PROTOCOL, VERSION, const, topics
 from shared.faults import BadRequest, MotetError
 from shared.messages import make_up, read_down
@@ -83,8 +82,9 @@ class Edge:
         self.tasks: Any = None  # edge.tasks.Tasks: a board that has nothing to do has none of it in memory
         files.make_folder(data + "/modules")
         files.make_folder(data + "/outbox")
-        outbox = self._work().outbox.keys() if files.names(data + "/outbox") else []
-        self.agent = Agent(slots, platform.OUTBOX, outbox, _load_seen(data + "/seen"))
+        self.agent: Any = Presence(slots)  # an edge.agent.Agent from the first work on
+        if platform.WARM or files.names(data + "/outbox"):
+            self._work()
         self.boot = hexlify(os.urandom(8)).decode()
         self._booted_ms = now_ms()
         self.facts = {
@@ -115,6 +115,8 @@ class Edge:
             return
         if kind == "welcome":
             self.link.welcomed()
+        else:
+            self._work()
         self.do(self.agent.message(kind, fields, now_ms()))
 
     def payload(self, kind: str, fields: "Any") -> "bytes | None":
@@ -161,20 +163,14 @@ class Edge:
 
     def _work(self) -> "Any":
         if self.tasks is None:
+            from edge.agent import Agent
             from edge.tasks import Tasks
 
             if self.runner is None:
                 self.runner = platform.make_runner(self.board)
-            self.tasks = Tasks(self, self.data, platform, self._log)
+            self.tasks = tasks = Tasks(self, self.data, platform, self._log)
+            self.agent = Agent(self.agent.slots, platform.OUTBOX, tasks.outbox.keys(), tasks.seen(), self.agent)
         return self.tasks
-
-
-def _load_seen(path: str) -> "list[tuple[str, int]]":
-    """The (task, attempt) that ran here last; none when the file is not as it was written."""
-    try:
-        return [(task, attempt) for task, attempt in json.loads(files.read(path) or b"[]")]
-    except (ValueError, TypeError):
-        return []
 
 
 def _unit() -> float:

@@ -52,6 +52,13 @@ class Tasks:
         if not self.outbox.put(fields["task"], fields["attempt"], payload):
             self._log("the disk refused a result: it is held in memory until the hub has it")
 
+    def seen(self) -> "list[tuple[str, int]]":
+        """The (task, attempt) that ran here last; none when the file is not as it was written."""
+        try:
+            return [(task, attempt) for task, attempt in json.loads(files.read(self.data + "/seen") or b"[]")]
+        except (ValueError, TypeError):
+            return []
+
     def _remember(self, pairs: "list[list[Any]]") -> None:
         try:
             # Not synced: after a power cut the hub ends by itself what this boot does not name.

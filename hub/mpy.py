@@ -1,12 +1,12 @@
 """The edge as a board gets it: every file that edge.main can reach, compiled by mpy-cross."""
 
-import ast
 import subprocess
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import shared
+from hub.slim import slim
 from shared.errors import BadRequest, Unavailable
 
 # The forms of a package: the number of the bytecode that mpy-cross writes, and sources. Its number has been the same
@@ -54,33 +54,9 @@ def compile_file(source: Path, target: Path, options: tuple[str, ...] = ()) -> N
     """The same with one file."""
     name = source.stem if source.stem != "__init__" else source.parent.name
     command = [_mpy_cross(), "-O3", "-s", name, *options, "-o", str(target), "-"]
-    done = subprocess.run(command, input=for_board(source.read_text()), capture_output=True, text=True)
+    done = subprocess.run(command, input=slim(source.read_text()), capture_output=True, text=True)
     if done.returncode:
         raise BadRequest(f"mpy-cross does not compile {source.name}: {done.stderr.strip()}")
-
-
-def for_board(source: str) -> str:
-    """The source without what only CPython and mypy need, for in each file it takes a board 45 bytes and more."""
-    return ast.unparse(_ForBoard().visit(ast.parse(source)))
-
-
-class _ForBoard(ast.NodeTransformer):
-    """Leaves out TYPE_CHECKING, what stands below it, and the import of const: MicroPython's compiler knows const()."""
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
-        if node.module == "shared":
-            node.names = [alias for alias in node.names if alias.name != "const"]
-        return node if node.names else None
-
-    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
-        return None if _is_typing(node.targets[0]) else node
-
-    def visit_If(self, node: ast.If) -> ast.AST | None:
-        return None if _is_typing(node.test) else self.generic_visit(node)
-
-
-def _is_typing(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and node.id == "TYPE_CHECKING"
 
 
 def _mpy_cross() -> str:

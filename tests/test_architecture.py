@@ -18,7 +18,8 @@ MAY_IMPORT = {
     "hub/modules": ["hub.modules", "hub.core", "shared"],
     "hub/runtime.py": ["hub.core", "hub.store", "hub.link", "hub.modules", "shared"],
     "hub/library.py": ["hub.runtime", "hub.core", "hub.store", "hub.modules", "shared"],
-    "hub/mpy.py": ["shared"],
+    "hub/mpy.py": ["hub.slim", "shared"],
+    "hub/slim.py": [],
     "hub/telemetry.py": ["hub.core", "hub.store", "shared"],
     "hub/api": [
         "hub.api",

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from hub.mpy import for_board
 from tests.board.machine import MICROPYTHON, needs_micropython
 from tests.e2e.world import World
 
@@ -28,13 +27,3 @@ def test_mip_installs_the_edge_from_the_hub(world: World, tmp_path: Path, index:
     assert "Done" in said
     assert micropython(tmp_path, "import edge.main; print(edge.main.Edge.__name__)").strip() == "Edge"
     assert not list(tmp_path.rglob("*.py"))
-
-
-def test_a_board_gets_no_line_that_only_cpython_needs() -> None:
-    source = "from shared import VERSION, const\nTYPE_CHECKING = const(False)\nif TYPE_CHECKING:\n    import typing\n"
-    assert for_board(source + "_STEP = const(4)\nx = _STEP\n").splitlines() == [
-        "from shared import VERSION",
-        "_STEP = const(4)",
-        "x = _STEP",
-    ]
-    assert for_board("from shared import const\n") == ""

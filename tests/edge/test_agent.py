@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.agent import _BEAT_MS, _LOGS, _SEEN, Agent
+from edge.agent import _LOGS, _SEEN, Agent
 from edge.fetch import _ASK_AGAIN_MS, _MAX_ASKS
+from edge.presence import _BEAT_MS
 from shared.faults import failure
 
 MODULE = "a" * 64

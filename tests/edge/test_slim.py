@@ -1,0 +1,62 @@
+"""What a board gets of a source: the same program without what costs it memory for nothing."""
+
+import ast
+from pathlib import Path
+
+from hub.slim import slim
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(source, call):
+    names = {}
+    exec(slim(source), names)
+    return eval(call, names)
+
+
+def test_nothing_that_only_cpython_needs():
+    source = "from shared import VERSION, const\nTYPE_CHECKING = const(False)\nif TYPE_CHECKING:\n    import typing\n"
+    assert slim(source + "_STEP = const(4)\n").splitlines() == ["from shared import VERSION", "_STEP = const(4)"]
+    assert slim("from shared import const\n") == ""
+
+
+def test_parameters_are_words_that_every_micropython_has():
+    assert slim("def area(width, height):\n    return width * height") == "def area(_, value):\n    return _ * value"
+
+
+def test_not_one_that_may_be_given_by_its_name():
+    source = "def area(width, height=1):\n    return width * height"
+    assert slim(source) == source
+    assert run("def join(*parts, between):\n    return between.join(parts)", "join('a', 'b', between='-')") == "a-b"
+
+
+def test_a_word_that_the_function_has_already_is_not_taken():
+    assert run("def f(one, two):\n    value = one + 1\n    return value, two", "f(1, 5)") == (2, 5)
+    assert run("value = 7\ndef f(one, two):\n    return value, one, two", "f(1, 2)") == (7, 1, 2)
+
+
+def test_inner_scopes_mean_what_they_meant():
+    closure = "def outer(one):\n    def inner(two):\n        return one, two\n    return inner"
+    assert run(closure, "outer(1)(2)") == (1, 2)
+    assert run("def f(items):\n    return [items for items in items]", "f([1, 2])") == [1, 2]
+    assert run("def f(item, items):\n    return [item for item in items], item", "f(0, [1, 2])") == ([1, 2], 0)
+    assert run("def f(one):\n    return (lambda one: one + 1)(one)", "f(1)") == 2
+
+
+def test_no_function_without_defaults_is_called_by_the_names_of_its_parameters():
+    """For their names are others on a board."""
+    sources = [*(ROOT / "edge").glob("*.py"), *(ROOT / "shared").glob("*.py"), ROOT / "motet" / "board_main.py"]
+    trees = [ast.parse(path.read_text()) for path in sources]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    functions = [(node.name, node) for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    for node in nodes:
+        if isinstance(node, ast.ClassDef):
+            functions += [(node.name, inner) for inner in node.body if getattr(inner, "name", "") == "__init__"]
+    renamed = {(name, a.arg) for name, f in functions if not f.args.defaults for a in f.args.args}
+    called = {
+        (getattr(node.func, "attr", getattr(node.func, "id", "")), keyword.arg)
+        for node in nodes
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+    }
+    assert not renamed & called
