@@ -28,11 +28,13 @@ def module(name: str) -> bytes:
 class Child:
     """A process whose lines can be awaited."""
 
-    def __init__(self, command: list[str], folder: Path, environ: dict[str, str]) -> None:
+    def __init__(
+        self, command: list[str], folder: Path, environ: dict[str, str], stdin: int = subprocess.DEVNULL
+    ) -> None:
         self.child = subprocess.Popen(
             command,
             cwd=folder,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=environ,
@@ -73,9 +75,14 @@ class Process(Child):
     """The command motet."""
 
     def __init__(self, *arguments: str, **environ: str) -> None:
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("MOTET_")}
-        command = [sys.executable, "-m", "motet", *arguments]
-        super().__init__(command, ROOT, {**clean, "PYTHONUNBUFFERED": "1", **environ})
+        super().__init__([sys.executable, "-m", "motet", *arguments], ROOT, {**clean_environ(), **environ})
+
+
+def clean_environ() -> dict[str, str]:
+    """Ours without options of Motet; and modules stay compiled, as after an installation."""
+    ours = {key: value for key, value in os.environ.items() if not key.startswith("MOTET_")}
+    ours.pop("PYTHONDONTWRITEBYTECODE", None)
+    return {**ours, "PYTHONUNBUFFERED": "1"}
 
 
 class World:
@@ -92,12 +99,16 @@ class World:
     def start_hub(self) -> None:
         """The first time on free ports, then on the same again."""
         self._let_go()
-        self.hub = self._start("hub", "--port", self.port, "--mqtt-port", self.mqtt_port, "--data",
-                               str(self.folder / "hub"), *self.options)  # fmt: skip
+        self.launch_hub()
         self.url, self.mqtt_host, self.mqtt_port = self.hub.line(READY.pattern).groups()
         self.port = self.url.rpartition(":")[2]
         self.http = httpx2.Client(base_url=self.url, timeout=30, verify=ssl.create_default_context())
         self.client = Client(self.url)
+
+    def launch_hub(self) -> None:
+        """Starts its process, and waits for nothing."""
+        self.hub = self._start("hub", "--port", self.port, "--mqtt-port", self.mqtt_port, "--data",
+                               str(self.folder / "hub"), *self.options)  # fmt: skip
 
     def start_edge(self, name: str, *options: str) -> Process:
         """An edge that has connected."""

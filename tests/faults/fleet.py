@@ -4,6 +4,7 @@ import asyncio
 import base64
 import random
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from motet.testing.edge import MODULE
 FILE = base64.b64encode(MODULE).decode()
 # A task takes up to so long.
 TASK_S = 0.05
+# Failures in a row that an edge in a hurry counts at most.
+HURRIED = 3
 
 Key = tuple[str, int]
 
@@ -52,6 +55,7 @@ class Member(Edge):
         for action in actions:
             if action[0] == "drop":
                 self._fleet.released.add((action[1], action[2]))
+                self._fleet.on_released(action[1], action[2])
         self._fleet.changed.set()
 
 
@@ -65,6 +69,7 @@ class Fleet:
         self.chance = random.Random(seed)
         self.runs: Counter[Key] = Counter()
         self.released: set[Key] = set()
+        self.on_released: Callable[[str, int], None] = lambda task, attempt: None
         self.connections = 0
         self.changed = asyncio.Event()
         self.members = [Member(self, f"edge-{at}", folder / f"edge-{at}") for at in range(count)]
@@ -85,6 +90,11 @@ class Fleet:
     @property
     def welcomed(self) -> int:
         return sum(member.agent.welcomed for member in self.members)
+
+    def hurry(self) -> None:
+        """Has every edge try again soon: waits that double would outlast a hub that is there for moments only."""
+        for member in self.members:
+            member.link.failures = min(member.link.failures, HURRIED)
 
     async def until(self, holds: Any, timeout_s: float = 120) -> None:
         """Waits until it holds; asked whenever an edge did anything."""
