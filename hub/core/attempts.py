@@ -37,8 +37,6 @@ DAEMON_WAIT_S = 30.0
 
 def dispatch(world: World) -> None:
     """Gives queued tasks to free proplets until one of them runs out."""
-    if not world.placer.length:
-        return
     for task, proplet in world.placer.matches():
         queued_at = task.doc.get("queued_at")
         world.taken(task)
@@ -46,6 +44,7 @@ def dispatch(world: World) -> None:
             fields = start_fields(world, task)
         except TaskFailure as error:
             flow.fail(world, task, error.code, error.message)
+            world.write(task, {"queued_at": None})
             flow.settle(world, task)
             continue
         number = task.attempt + 1
@@ -55,11 +54,8 @@ def dispatch(world: World) -> None:
         if len(attempts) > ATTEMPTS_KEPT:
             oldest = attempts.pop(0)
             world.keep_doc(ATTEMPTS, {**oldest, "id": attempt_id(task.id, oldest["number"]), "task": task.id})
-        world.move(
-            task,
-            states.SCHEDULED,
-            {"attempt": number, "proplet_id": proplet.id, "attempts": attempts, "start_time": None},
-        )
+        scheduled = {"attempt": number, "proplet_id": proplet.id, "attempts": attempts}
+        world.move(task, states.SCHEDULED, {**scheduled, "queued_at": None, "start_time": None})
         _hold(world, task, proplet)
         world.placer.update(proplet)
         task.resends = 0
@@ -88,9 +84,11 @@ def start_fields(world: World, task: Task) -> Doc:
         "abi": call.abi,
         "function": call.function,
         "inputs": passing.arguments(task, call, module),
-        "limits": policy.limits(timeout_s, doc.get("limits") or {}),
-        **{key: doc[key] for key in _PASSED_ON if key in doc},
+        "limits": policy.limits(timeout_s, doc.get("limits")),
     }
+    for key in _PASSED_ON:
+        if key in doc:
+            fields[key] = doc[key]
     if task.parents:
         results = fields["parent_results"] = passing.parent_results(task)
         if reads_environment(call, module):
@@ -166,7 +164,7 @@ def result(world: World, command: Result) -> None:
     if task is None:
         _keep_superseded(world, command)
     elif task.doc.get("stopping"):
-        _end_attempt(world, task, "cancelled", {"superseded": _summary(command.fields)})
+        world.write(task, _end_attempt(world, task, "cancelled", {"superseded": _summary(command.fields)}))
         flow.interrupted(world, task)
     elif task.doc.get("daemon") and _restarts(command.fields):
         _restart(world, task, command.fields)
@@ -197,9 +195,10 @@ def _restart(world: World, task: Task, fields: Doc) -> None:
     _note_death(world, task, fields)
     lasted = world.now.wall - (task.doc.get("start_time") or world.now.wall)
     failures = 1 if lasted >= DAEMON_STEADY_S else (task.doc.get("failures") or 0) + 1
-    _end_attempt(world, task, "completed" if fields.get("ok") else "failed", {"error_info": fields.get("error")})
+    outcome = "completed" if fields.get("ok") else "failed"
+    ended = _end_attempt(world, task, outcome, {"error_info": fields.get("error")})
     bound = {"bound_to": task.doc["proplet_id"], "failures": failures}
-    world.move(task, states.PENDING, {"start_time": None, "proplet_id": None, **bound})
+    world.move(task, states.PENDING, {"start_time": None, "proplet_id": None, **bound, **ended})
     world.delay(task, _wait(task))
 
 
@@ -212,7 +211,7 @@ def _wait(task: Task) -> float:
 
 
 def _complete(world: World, task: Task, fields: Doc) -> None:
-    _end_attempt(world, task, "completed", {})
+    ended = _end_attempt(world, task, "completed")
     reported = {key: fields[key] for key in REPORTED if key in fields}
     # What a program printed is its result, unless the device says another.
     text = fields.get("text", fields.get("stdout"))
@@ -223,7 +222,7 @@ def _complete(world: World, task: Task, fields: Doc) -> None:
         reported["outputs"] = [reported["output"]]
     times = _times(world, task)
     world.counts.ran.add(times["finish_time"] - times["start_time"])
-    world.move(task, states.COMPLETED, {**times, "results": "" if text is None else text, **reported})
+    world.move(task, states.COMPLETED, {**times, "results": "" if text is None else text, **reported, **ended})
     reuse.remember(world, task)
     flow.settle(world, task)
 
@@ -234,13 +233,13 @@ def _fail(world: World, task: Task, fields: Doc) -> None:
     code, message = str(error.get("code") or "unknown"), str(error.get("message") or "the device gave no reason")
     failure = flow.failure(code, message, "responded")
     failures = (task.doc.get("failures") or 0) + 1
-    _end_attempt(world, task, "failed", {"error_info": failure["error_info"]})
+    ended = _end_attempt(world, task, "failed", {"error_info": failure["error_info"]})
     if retries.retried(task.doc, code, failures) and not _halted(task):
-        world.move(task, states.PENDING, {"start_time": None, "proplet_id": None, "failures": failures})
+        world.move(task, states.PENDING, {"start_time": None, "proplet_id": None, "failures": failures, **ended})
         world.delay(task, _wait(task))
         return
     reported = {key: fields[key] for key in REPORTED if key in fields and key != "outputs"}
-    world.move(task, states.FAILED, {**_times(world, task), **reported, **failure})
+    world.move(task, states.FAILED, {**_times(world, task), **reported, **failure, **ended})
     flow.settle(world, task)
 
 
@@ -259,7 +258,7 @@ def _times(world: World, task: Task) -> Doc:
 
 def _begin(world: World, task: Task, wall: float) -> float:
     """Never earlier than the end of what it waited for, even when the hub's clock was set back in between."""
-    for gate in task.gates():
+    for gate in task.gates:
         wall = max(wall, gate.doc.get("finish_time") or 0.0)
     return wall
 
@@ -272,11 +271,12 @@ def current(world: World, device: str, id: str, attempt: int) -> Task | None:
     return task if task.attempt == attempt and task.doc.get("proplet_id") == device else None
 
 
-def _end_attempt(world: World, task: Task, outcome: str, more: Doc) -> None:
+def _end_attempt(world: World, task: Task, outcome: str, more: Doc | None = None) -> Doc:
+    """Frees the slot; what the task's document is to say of the attempt, for the caller to write with its end."""
     _release(world, task)
     world.counts.attempts[outcome] += 1
-    entry = {"outcome": outcome, "finish_time": world.now.wall, **more}
-    world.write(task, {"attempts": _noted(task, entry)})
+    entry = {"outcome": outcome, "finish_time": world.now.wall}
+    return {"attempts": _noted(task, {**entry, **more} if more else entry)}
 
 
 def _noted(task: Task, more: Doc) -> list[Doc]:
@@ -309,7 +309,7 @@ def lost(world: World, task: Task, why: str) -> None:
     """Fences the current attempt: whatever its device reports from now on is not this task's result."""
     losses = (task.doc.get("losses") or 0) + 1
     failure = flow.failure("device_lost", why, "unknown")
-    _end_attempt(world, task, "lost", {"error_info": failure["error_info"]})
+    world.write(task, _end_attempt(world, task, "lost", {"error_info": failure["error_info"]}))
     rule = loss_rule(task)
     if task.doc.get("stopping"):
         flow.interrupted(world, task)

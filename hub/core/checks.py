@@ -79,7 +79,7 @@ def _task_violations(engine: Engine, task: Task) -> list[str]:
         found.append("is queued in memory and not in its document, or the other way round")
     if task.state == states.PENDING and task.waiting != unsettled(task):
         found.append(f"waits for {unsettled(task)} tasks and counts {task.waiting}")
-    gates = [gate.state for gate in task.gates()]
+    gates = [gate.state for gate in task.gates]
     idle = task.group is not None and task.state == states.PENDING and not task.wanted
     if idle and not task.late and gates and all(state in states.SETTLED for state in gates):
         found.append("is in limbo: all it waited for has settled")

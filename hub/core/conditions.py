@@ -6,7 +6,7 @@ failure  RUN when any parent Failed, else SKIP      the same
 always   RUN                                        RUN
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from shared import states
 
@@ -18,9 +18,8 @@ RUN, SKIP, FAIL = "run", "skip", "fail"
 _VERDICT = {"skip": SKIP, "fail": FAIL, "run-anyway": RUN}
 
 
-def decide(run_if: str | None, on_dep_failure: str | None, parents: Iterable[tuple[int, bool]]) -> str:
-    """RUN, SKIP or FAIL. parents are (state it ended in, whether it is required); without any the task runs."""
-    ends = list(parents)
+def decide(run_if: str | None, on_dep_failure: str | None, ends: Sequence[tuple[int, bool]]) -> str:
+    """RUN, SKIP or FAIL. ends: of each parent (the state, whether it is required); without any the task runs."""
     if not ends or run_if == ALWAYS:
         return RUN
     if run_if == FAILURE:

@@ -69,8 +69,9 @@ class Engine:
         world = self.world
         while True:
             world.admit_held()
-            fan.begin_due(world)
-            if not self.draining:
+            if world.fans_due:
+                fan.begin_due(world)
+            if world.placer.length and not self.draining:
                 attempts.dispatch(world)
             # What fails at its dispatch or its beginning makes room for what its group holds back.
             if not world.ended_parts and not world.has_room():
@@ -135,7 +136,7 @@ def _tick(world: World, command: commands.Tick) -> None:
 
 
 def _waits_for(task: Task) -> str:
-    waiting = [gate.id for gate in task.gates() if gate.state not in states.SETTLED]
+    waiting = [gate.id for gate in task.gates if gate.state not in states.SETTLED]
     if not waiting:
         return "not started"
     more = f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""

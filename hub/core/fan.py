@@ -19,8 +19,6 @@ ITEM = "$item"
 
 def begin_due(world: World) -> None:
     """Makes the parts of what is ready; a broadcast without an alive proplet that fits waits for one."""
-    if not world.fans_due:
-        return
     world.fans_due = False
     for task in list(world.fans.values()):
         # One that failed before it may have ended its whole group.
@@ -88,7 +86,7 @@ def _part(world: World, task: Task, kind: str, key: str | int, own: Doc) -> Task
     id = derived_id(task.id, (task.doc.get("runs") or 0, key))
     part = world.admit({**inherited, **own, "id": id, "origin": origin, "parent_id": task.id}, None)
     # A part may refer to what its task depends on, and is not in their graph.
-    part.parents = task.parents
+    part.wait_for(task.parents)
     return part
 
 

@@ -1,6 +1,5 @@
 """How tasks go on: start, stop, what follows when a task settles. Nothing here scans all tasks at an event."""
 
-from collections import deque
 from collections.abc import Iterable
 
 from hub.core import conditions, expressions, passing, reuse
@@ -45,11 +44,11 @@ def start(world: World, command: Start) -> None:
 
 def _start_task(world: World, task: Task) -> None:
     check_startable(task)
-    if any(gate.state not in states.SETTLED for gate in task.gates()):
-        waits = next(gate.id for gate in task.gates() if gate.state not in states.SETTLED)
+    if any(gate.state not in states.SETTLED for gate in task.gates):
+        waits = next(gate.id for gate in task.gates if gate.state not in states.SETTLED)
         raise Conflict(f"task {task.id} has unmet dependencies: it waits for task {waits}", "unmet_dependencies")
     if task.state in states.ENDED:
-        reset(world, [task] if task.gates() else with_descendants(task))
+        reset(world, [task] if task.gates else with_descendants(task))
     queue(world, task)
 
 
@@ -74,7 +73,7 @@ def _start_group(world: World, group: Group, kind: str) -> None:
     resume = kind == "workflow" and state == states.INTERRUPTED
     again = state in states.ENDED
     inside = {task.id for task in own}
-    roots = [task for task in own if all(gate.id not in inside for gate in task.gates())]
+    roots = [task for task in own if all(gate.id not in inside for gate in task.gates)]
     for task in own if kind == "job" else roots:
         check_startable(task)
     if again:
@@ -174,11 +173,10 @@ def settle(world: World, task: Task) -> None:
 
     Skips travel down here, in a queue of their own, so that a chain of any length does not recurse.
     """
-    if task.state == states.COMPLETED and not task.children:
+    if task.state not in states.SETTLED or (task.state == states.COMPLETED and not task.children):
         return
-    done = deque([task] if task.state in states.SETTLED else [])
-    while done:
-        settled = done.popleft()
+    done = [task]
+    for settled in done:
         if settled.state == states.FAILED and settled.group is not None and settled.group.fail_fast:
             done.extend(_halt(world, settled.group))
         for child in settled.children.values():
@@ -221,7 +219,7 @@ def _verdict(task: Task) -> str:
     if previous is not None and previous.state != states.COMPLETED and group is not None and group.fail_fast:
         return conditions.SKIP
     optional = doc.get("optional") or ()
-    ends = ((parent.state, parent.id not in optional) for parent in task.parents)
+    ends = [(parent.state, parent.id not in optional) for parent in task.parents]
     verdict = conditions.decide(doc.get("run_if"), doc.get("on_dep_failure"), ends)
     if verdict == conditions.RUN and doc.get("when"):
         return conditions.RUN if expressions.holds(doc["when"], passing.by_name(task)) else conditions.SKIP

@@ -42,7 +42,7 @@ def load(world: World, tables: dict[str, dict[str, Doc]]) -> None:
     for task in world.tasks.values():
         origin = task.doc.get("origin") or {}
         if origin.get("type") in ("broadcast", "for_each") and origin["id"] in world.tasks:
-            task.parents = world.tasks[origin["id"]].parents
+            task.wait_for(world.tasks[origin["id"]].parents)
         elif origin.get("type") == "link":
             world.share(task, world.tasks[origin["id"]])
     rank(world.tasks.values())

@@ -6,7 +6,6 @@ tasks, leases) is rebuilt when the hub starts.
 """
 
 import heapq
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -54,15 +53,15 @@ class Policy:
     stack_bytes: int = 16 * 1024
     output_bytes: int = 32 * 1024
 
-    def limits(self, timeout_s: float | None, own: Doc) -> Doc:
+    def limits(self, timeout_s: float | None, own: Doc | None) -> Doc:
         """The limits of a start message; own: those that the task has set itself."""
-        return {
+        limits = {
             "timeout_ms": None if timeout_s is None else int(timeout_s * 1000),
             "memory_pages": self.memory_pages,
             "stack_bytes": self.stack_bytes,
             "output_bytes": self.output_bytes,
-            **own,
         }
+        return limits | own if own else limits
 
 
 class Need(NamedTuple):
@@ -86,6 +85,7 @@ class Task:
         "dispatched",
         "doc",
         "due",
+        "gates",
         "group",
         "held",
         "id",
@@ -100,6 +100,7 @@ class Task:
         "previous",
         "resends",
         "source",
+        "state",
         "tally",
         "ticket",
         "waiting",
@@ -109,9 +110,9 @@ class Task:
     def __init__(self, doc: Doc) -> None:
         self.id: str = doc["id"]
         self.doc = doc
-        self.parents: list[Task] = []
-        # The task before it in a sequential job; it gates, but passes no data.
-        self.previous: Task | None = None
+        # As the document says it; read some twenty times in a run.
+        self.state: int = doc["state"]
+        self.wait_for([])
         self.children: dict[str, Task] = {}
         # Cost of the longest way from here to an end of the graph, its own included.
         self.path = 0.0
@@ -138,11 +139,6 @@ class Task:
         self.dispatched = 0.0
         self.resends = 0
         self.read_definition()
-
-    @property
-    def state(self) -> int:
-        state: int = self.doc["state"]
-        return state
 
     @property
     def attempt(self) -> int:
@@ -182,11 +178,12 @@ class Task:
         """It will run by itself: it waits for a proplet, for its group, or for its next attempt."""
         return bool(self.ticket) or self.delayed
 
-    def gates(self) -> list["Task"]:
-        """Every task whose end this one waits for, each once: the one before may be depended on as well."""
-        if self.previous is None or self.previous in self.parents:
-            return self.parents
-        return [*self.parents, self.previous]
+    def wait_for(self, parents: list["Task"], previous: "Task | None" = None) -> None:
+        """Puts it behind others. previous: the task before it in a sequential job; it gates, but passes no data."""
+        self.parents = parents
+        self.previous = previous
+        # Every task whose end this one waits for, each once: the one before may be depended on as well.
+        self.gates = parents if previous is None or previous in parents else [*parents, previous]
 
 
 # (-priority, -longest path behind it, creation sequence, ticket, task), best first. Tickets are never given twice, so
@@ -252,7 +249,7 @@ class Group:
     @property
     def holds_back(self) -> bool:
         """Whether a ready task waits for its turn although it may run."""
-        return not self.full and self.held.peek() is not None
+        return self.held.peek() is not None and not self.full
 
     @property
     def fail_fast(self) -> bool:
@@ -269,7 +266,7 @@ class Group:
     def state(self) -> int:
         """The group's state out of its tasks' (semantics.md, "Looking")."""
         counts = self.counts
-        if self.active:
+        if self.queued or counts[states.RUNNING] or counts[states.SCHEDULED]:
             return states.RUNNING
         if not any(counts):
             return states.PENDING
@@ -352,15 +349,15 @@ class Now:
 class Put(NamedTuple):
     """One document's change: `doc` is its new value, None deletes it.
 
-    `changed` names the top-level fields that differ from the stored value, so that only these are journalled; a name
-    that `doc` lacks was removed. None means that the whole document is new. Documents are plain JSON: dict with str
-    keys, list, str, int, finite float, bool, None.
+    `changed` has the top-level fields that differ from the stored value, so that only these are journalled. None means
+    that the whole document is new, or lacks a field that it had. Documents are plain JSON: dict with str keys, list,
+    str, int, finite float, bool, None.
     """
 
     table: str
     id: str
     doc: Doc | None
-    changed: AbstractSet[str] | None = None
+    changed: Doc | None = None
 
 
 @dataclass(slots=True)

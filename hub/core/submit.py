@@ -226,12 +226,12 @@ def _check_no_way_back(task: Task, parents: list[Task]) -> None:
         one = todo.pop()
         if one.id not in above:
             above[one.id] = one
-            todo.extend(one.gates())
+            todo.extend(one.gates)
     if task.id not in above:
         return
     nodes = sorted(above.values(), key=lambda one: one.doc["seq"])
     at = {one.id: position for position, one in enumerate(nodes)}
-    edges = [[at[gate.id] for gate in (parents if one is task else one.gates())] for one in nodes]
+    edges = [[at[gate.id] for gate in (parents if one is task else one.gates)] for one in nodes]
     graph.check_acyclic(edges, list(at))
 
 

@@ -70,12 +70,11 @@ class World:
         self.ended_parts: list[Task] = []
         self.last_seq = 0
         self.counts = Counts()
-        # (table, id): the document as it stands, and which of its fields have changed (None: all)
-        self._puts: dict[tuple[str, str], tuple[Doc | None, set[str] | None]] = {}
+        self._puts: dict[tuple[str, str], Put] = {}
         self._sends: list[Send] = []
         self._discards: list[str] = []
-        # Groups whose counts have changed, so that their state may have.
-        self._touched: dict[str, Group] = {}
+        # Groups whose counts have changed, so that their state may have; in that order.
+        self._touched: dict[Group, None] = {}
 
     # --- finding
 
@@ -94,27 +93,30 @@ class World:
     # --- changing
 
     def write(self, record: Record, changes: Doc) -> None:
-        """Changes these fields of the record's document: in a new one, unless this turn has made a new one already."""
+        """Changes these fields of the record's document: in a new one, unless this turn has made a new one already.
+
+        `changes` is taken over: what is written later in the turn is added to it.
+        """
         key = record.table, record.id
         put = self._puts.get(key)
         if put is None:
-            record.doc = {**record.doc, **changes}
-            self._puts[key] = record.doc, set(changes)
+            record.doc = doc = record.doc | changes
+            self._puts[key] = Put(record.table, record.id, doc, changes)
             return
         record.doc.update(changes)
-        if put[1] is not None:
-            put[1].update(changes)
+        if put.changed is not None:
+            put.changed.update(changes)
 
     def keep(self, record: Record) -> None:
         """Has a new record's whole document written."""
-        self._puts[record.table, record.id] = record.doc, None
+        self._puts[record.table, record.id] = Put(record.table, record.id, record.doc)
 
     def keep_doc(self, table: str, doc: Doc) -> None:
         """The same for a document without a record."""
-        self._puts[table, doc["id"]] = doc, None
+        self._puts[table, doc["id"]] = Put(table, doc["id"], doc)
 
     def forget(self, table: str, id: str) -> None:
-        self._puts[table, id] = None, None
+        self._puts[table, id] = Put(table, id, None)
 
     def move(self, task: Task, state: int, changes: Doc) -> None:
         """Takes a task to another state; the only place where a task's state changes."""
@@ -125,13 +127,17 @@ class World:
         if tally is not None:
             tally.counts[before] -= 1
             tally.counts[state] += 1
-            self._touched[tally.id] = tally
-        self.counts.tasks[before] -= 1
-        self.counts.tasks[state] += 1
-        self.counts.moves[state] += 1
+            self._touched[tally] = None
+        counts = self.counts
+        counts.tasks[before] -= 1
+        counts.tasks[state] += 1
+        counts.moves[state] += 1
+        task.state = state
         self.write(task, {"state": state, "updated_at": self.now.wall, **changes})
-        if state in states.ENDED and (task.doc.get("origin") or {}).get("type") in _PARTS:
-            self.ended_parts.append(task)
+        if state in states.ENDED:
+            origin = task.doc.get("origin")
+            if origin and origin["type"] in _PARTS:
+                self.ended_parts.append(task)
 
     def enqueue(self, task: Task) -> None:
         """Has a Pending task wait for a proplet, or for its turn in a group that runs as many as it may."""
@@ -171,24 +177,29 @@ class World:
         self._unwant(task)
 
     def taken(self, task: Task) -> None:
-        """Keeps the books on a task that the placer has matched with a proplet."""
-        self._unplace(task)
-        self._unwant(task)
+        """Keeps the books on a task that the placer has matched with a proplet; its state changes in the same turn."""
+        tally = task.tally
+        if tally is not None:
+            tally.placed -= 1
+            tally.queued -= 1
 
     def _want(self, task: Task) -> None:
         tally = task.tally
         if tally is not None and not task.wanted:
             tally.queued += 1
-            self._touched[tally.id] = tally
+            self._touched[tally] = None
         task.delayed = False
-        self.write(task, {"queued_at": self.now.wall, "retry_at": None})
+        changes: Doc = {"queued_at": self.now.wall}
+        if task.doc.get("retry_at") is not None:
+            changes["retry_at"] = None
+        self.write(task, changes)
 
     def _unwant(self, task: Task) -> None:
         task.delayed = False
         tally = task.tally
         if tally is not None:
             tally.queued -= 1
-            self._touched[tally.id] = tally
+            self._touched[tally] = None
         self.write(task, {"queued_at": None, "retry_at": None})
 
     def _need_of(self, task: Task) -> Need:
@@ -219,11 +230,11 @@ class World:
 
     def has_room(self) -> bool:
         """Whether admit_held() would let one go on."""
-        return any(group.holds_back for group in self._touched.values())
+        return any(group.holds_back for group in self._touched)
 
     def admit_held(self) -> None:
         """Lets groups that run fewer tasks than they may have the next ones wait for a proplet."""
-        for group in self._touched.values():
+        for group in self._touched:
             while group.holds_back:
                 task = group.held.pop()
                 task.held = False
@@ -242,12 +253,12 @@ class World:
 
     def take(self, reply: Any) -> Outcome:
         """What has changed since the last call, and what is to be done about it."""
-        for group in self._touched.values():
-            if group.state != group.doc.get("state"):
-                self.write(group, {"state": group.state})
+        for group in self._touched:
+            state = group.state
+            if state != group.doc.get("state"):
+                self.write(group, {"state": state})
         self._touched.clear()
-        puts = [Put(table, id, doc, changed) for (table, id), (doc, changed) in self._puts.items()]
-        outcome = Outcome(reply, puts, self._sends, self._discards, self.images.take())
+        outcome = Outcome(reply, list(self._puts.values()), self._sends, self._discards, self.images.take())
         self._puts, self._sends, self._discards = {}, [], []
         return outcome
 
@@ -288,7 +299,7 @@ class World:
         self.images.track(task)
         if task.tally is not None:
             task.tally.counts[task.state] += 1
-            self._touched[task.tally.id] = task.tally
+            self._touched[task.tally] = None
 
     def set_module(self, task: Task, id: str | None) -> None:
         """Gives a task that is not queued a module, or takes it away."""
@@ -315,7 +326,7 @@ class World:
         self.counts.tasks[task.state] -= 1
         self.modules.release(task.doc.get("module"), self.now.mono)
         self.images.drop(task)
-        for parent in task.gates():
+        for parent in task.gates:
             parent.children.pop(task.id, None)
         if task.source is not None:
             task.source.links.pop(task.id, None)
@@ -343,9 +354,8 @@ class World:
 
 def link(task: Task, parents: Iterable[Task], previous: Task | None = None) -> None:
     """Makes the task wait for others."""
-    task.parents = list(parents)
-    task.previous = previous
-    for parent in task.gates():
+    task.wait_for(list(parents), previous)
+    for parent in task.gates:
         parent.children[task.id] = task
     task.waiting = unsettled(task)
     task.late = not task.waiting
@@ -363,7 +373,7 @@ def rank(tasks: Iterable[Task]) -> None:
     while ends:
         task = ends.pop()
         task.path = task.cost + max((child.path for child in task.children.values()), default=0.0)
-        for gate in task.gates():
+        for gate in task.gates:
             if gate.id in waiting:
                 waiting[gate.id] -= 1
                 if not waiting[gate.id]:
@@ -378,12 +388,12 @@ def rank_up(task: Task) -> None:
         path = one.cost + max((child.path for child in one.children.values()), default=0.0)
         if path > one.path:
             one.path = path
-            todo.extend(one.gates())
+            todo.extend(one.gates)
 
 
 def unsettled(task: Task) -> int:
     """How many of the tasks it waits for have not settled."""
-    return sum(1 for parent in task.gates() if parent.state not in states.SETTLED)
+    return sum(1 for parent in task.gates if parent.state not in states.SETTLED)
 
 
 def _found(table: dict[str, R], kind: str, id: str) -> R:

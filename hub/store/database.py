@@ -209,9 +209,12 @@ def _changes(
     return ops
 
 
-def _changed_fields(old: bytes, new: bytes) -> frozenset[str]:
+def _changed_fields(old: bytes, new: bytes) -> dict[str, Any] | None:
+    """The fields of the new one that the old one has not, or not so; None when a field is gone."""
     before, after = _decode_fields(old), _decode_fields(new)
-    return frozenset(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    if before.keys() - after.keys():
+        return None
+    return {name: decode_json(value) for name, value in after.items() if before.get(name) != value}
 
 
 def _copy(id: str, document: Mapping[str, Any]) -> Document:

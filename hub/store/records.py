@@ -83,19 +83,16 @@ def is_torn(data: bytes, start: int) -> bool:
 
 def make_record(tables: Tables, lsn: int, durable: int, ops: Iterable[Put]) -> bytes:
     """The record of `ops` that are about to be applied to `tables`."""
-    seen: set[tuple[str, str]] = set()
+    deleted: set[tuple[str, str]] = set()
     changes: list[tuple[object, ...]] = []
     for table, id, doc, changed in ops:
         if doc is None:
             changes.append((table, id, "delete"))
-        elif changed is None or (table, id) in seen or id not in tables.get(table, ()):
+            deleted.add((table, id))
+        elif changed is None or id not in tables.get(table, ()) or (deleted and (table, id) in deleted):
             changes.append((table, id, "set", doc))
         else:
-            try:
-                changes.append((table, id, "patch", {name: doc[name] for name in changed}))
-            except KeyError:  # a patch cannot say that a field is gone
-                changes.append((table, id, "set", doc))
-        seen.add((table, id))
+            changes.append((table, id, "patch", changed))
     return frame((lsn, durable, changes))
 
 

@@ -255,7 +255,7 @@ def test_reads_see_what_others_appended_to_the_journal(directory: Path) -> None:
         assert table.search(running) == []
         journal.append([Put("tasks", "a", {"state": "running"})])
         assert table.search(running) == [{"state": "running"}] and table.count(running) == 1
-        journal.append([Put("tasks", "a", {"state": "done"}, frozenset({"state"}))])
+        journal.append([Put("tasks", "a", {"state": "done"}, {"state": "done"})])
         assert table.search(running) == []
         journal.append([Put("tasks", "a", None)])
         assert table.all() == [] and not database.tables()

@@ -102,9 +102,12 @@ class DatabaseIsADict(RuleBasedStateMachine):
             old = done.get((table, id), self.documents(table).get(id))
             changed = None
             if patch and document is not None and old is not None:
-                names = old.keys() | document.keys()
-                changed = frozenset(name for name in names if as_json(old.get(name)) != as_json(document.get(name)))
-                changed |= old.keys() ^ document.keys()
+                now = {name: value for name, value in document.items() if as_json(old.get(name)) != as_json(value)}
+                changed = (
+                    None
+                    if old.keys() - document.keys()
+                    else now | {k: document[k] for k in document.keys() - old.keys()}
+                )
             ops.append(Put(table, id, document, changed))
             done[table, id] = document
         self.database.storage.journal.append(ops)

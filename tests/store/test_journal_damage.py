@@ -30,7 +30,7 @@ def write_small_store(directory: Path, **options: float) -> list[Tables]:
     states: list[Tables] = [{}]
     for ops in (
         [Put("t", "a", {"s": "x @ü", "n": 1}), Put("t", "b", {})],
-        [Put("t", "a", {"s": "x @ü", "n": 3}, frozenset({"n"}))],
+        [Put("t", "a", {"s": "x @ü", "n": 3}, {"n": 3})],
         [Put("t", "b", None)],
         [Put("u", "c", {})],
     ):
@@ -254,7 +254,7 @@ def test_recover_takes_what_can_be_read_of_a_damaged_snapshot(directory: Path, l
     journal.flush()
     journal.flush()
     journal._compaction.join()
-    journal.append([Put("t", "lost", {"n": 2, "m": 1}, frozenset({"n"})), Put("t", "new", {})])
+    journal.append([Put("t", "lost", {"n": 2, "m": 1}, {"n": 2}), Put("t", "new", {})])
     journal.close()
     (path,) = directory.glob("snapshot-*")
     path.write_bytes(path.read_bytes().replace(lost.encode(), lost.upper().encode()))

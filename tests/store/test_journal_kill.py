@@ -19,7 +19,7 @@ from hub.store.journal import Journal
 def append():
     n = journal.lsn + 1
     document = {"n": n, "text": "x" * (n % 300)}
-    last = Put("last", str(n % 50), document, frozenset(("n", "text")))
+    last = Put("last", str(n % 50), document, document)
     journal.append([Put("new", str(n), document), Put("new", str(n - 200), None), last])
 
 journal = Journal(sys.argv[1], compact_min_bytes=20_000, compact_ratio=0.0)
