@@ -47,15 +47,16 @@ def dispatch(world: World) -> None:
             world.write(task, {"queued_at": None})
             flow.settle(world, task)
             continue
-        number = task.attempt + 1
-        times = {"queued_at": queued_at, "dispatched_at": world.now.wall}
-        entry = {"number": number, "proplet_id": proplet.id, **times}
+        task.attempt = number = task.attempt + 1
+        entry = {"number": number, "proplet_id": proplet.id, "queued_at": queued_at, "dispatched_at": world.now.wall}
         attempts = [*(task.doc.get("attempts") or ()), entry]
         if len(attempts) > ATTEMPTS_KEPT:
             oldest = attempts.pop(0)
             world.keep_doc(ATTEMPTS, {**oldest, "id": attempt_id(task.id, oldest["number"]), "task": task.id})
-        scheduled = {"attempt": number, "proplet_id": proplet.id, "attempts": attempts}
-        world.move(task, states.SCHEDULED, {**scheduled, "queued_at": None, "start_time": None})
+        changes = {"attempt": number, "proplet_id": proplet.id, "attempts": attempts, "queued_at": None}
+        if task.doc.get("start_time") is not None:
+            changes["start_time"] = None
+        world.move(task, states.SCHEDULED, changes)
         _hold(world, task, proplet)
         world.placer.update(proplet)
         task.resends = 0
@@ -259,7 +260,9 @@ def _times(world: World, task: Task) -> Doc:
 def _begin(world: World, task: Task, wall: float) -> float:
     """Never earlier than the end of what it waited for, even when the hub's clock was set back in between."""
     for gate in task.gates:
-        wall = max(wall, gate.doc.get("finish_time") or 0.0)
+        end = gate.doc.get("finish_time")
+        if end is not None and end > wall:
+            wall = end
     return wall
 
 

@@ -34,7 +34,7 @@ def load(world: World, tables: dict[str, dict[str, Doc]]) -> None:
     docs = sorted(tables.get(TASKS, {}).values(), key=lambda doc: doc["seq"])
     for doc in docs:
         group = world.workflows.get(doc.get("workflow_id") or "") or world.jobs.get(doc.get("job_id") or "")
-        world.add_task(Task(doc), group)
+        world.add_task(Task(doc, group))
     for doc in docs:
         task = world.tasks[doc["id"]]
         previous = doc.get("after")

@@ -80,6 +80,7 @@ class Task:
     """One task: its document, and its place in the graph, the queue and on a device."""
 
     __slots__ = (
+        "attempt",
         "children",
         "delayed",
         "dispatched",
@@ -107,18 +108,19 @@ class Task:
     )
     table = TASKS
 
-    def __init__(self, doc: Doc) -> None:
+    def __init__(self, doc: Doc, group: "Group | None" = None) -> None:
         self.id: str = doc["id"]
         self.doc = doc
         # As the document says it; read some twenty times in a run.
         self.state: int = doc["state"]
+        self.attempt: int = doc.get("attempt", 0)
         self.wait_for([])
         self.children: dict[str, Task] = {}
         # Cost of the longest way from here to an end of the graph, its own included.
         self.path = 0.0
         # While Pending: how many of parents and previous have not settled.
         self.waiting = 0
-        self.group: Group | None = None
+        self.group = group
         # The task whose results a link shares, and the links that share this one's.
         self.source: Task | None = None
         self.links: dict[str, Task] = {}
@@ -141,11 +143,6 @@ class Task:
         self.read_definition()
 
     @property
-    def attempt(self) -> int:
-        number: int = self.doc.get("attempt", 0)
-        return number
-
-    @property
     def origin_of_values(self) -> "Task":
         """The task that results are read from: itself, unless it is a link."""
         return self.source or self
@@ -153,9 +150,10 @@ class Task:
     def read_definition(self) -> None:
         """Derives what is asked often from the document; after a change of the definition, again."""
         # It becomes several tasks and runs on no device itself (hub.core.fan).
-        self.is_fan = bool(self.doc.get("broadcast")) or self.doc.get("for_each") is not None
+        doc = self.doc
+        self.is_fan = bool(doc.get("broadcast")) or doc.get("for_each") is not None
         # The group that counts it: a daemon belongs to one and does not count for its completion.
-        self.tally = None if self.doc.get("daemon") else self.group
+        self.tally = None if doc.get("daemon") else self.group
 
     @property
     def is_template(self) -> bool:
@@ -195,21 +193,21 @@ class Queue:
     """Tasks that are ready to run, best first, with removal in O(1): a task whose ticket has changed is not in it."""
 
     def __init__(self) -> None:
-        self._heap: list[Entry] = []
+        self.heap: list[Entry] = []
 
     def push(self, task: Task) -> None:
         doc = task.doc
-        heapq.heappush(self._heap, (-doc.get("priority", 50), -task.path, doc["seq"], task.ticket, task))
+        heapq.heappush(self.heap, (-doc.get("priority", 50), -task.path, doc["seq"], task.ticket, task))
 
     def peek(self) -> Entry | None:
         """The best entry that still stands."""
-        heap = self._heap
+        heap = self.heap
         while heap and heap[0][4].ticket != heap[0][3]:
             heapq.heappop(heap)
         return heap[0] if heap else None
 
     def pop(self) -> Task:
-        return heapq.heappop(self._heap)[4]
+        return heapq.heappop(self.heap)[4]
 
 
 class Group:
@@ -249,7 +247,8 @@ class Group:
     @property
     def holds_back(self) -> bool:
         """Whether a ready task waits for its turn although it may run."""
-        return self.held.peek() is not None and not self.full
+        held = self.held
+        return bool(held.heap) and held.peek() is not None and not self.full
 
     @property
     def fail_fast(self) -> bool:
@@ -334,8 +333,8 @@ class Proplet:
         """Slots that can take a task now."""
         if not (self.connected and self.greeted and self.alive):
             return 0
-        slots: int = self.doc.get("slots") or 1
-        return max(0, slots - len(self.running))
+        free: int = (self.doc.get("slots") or 1) - len(self.running)
+        return free if free > 0 else 0
 
 
 @dataclass(slots=True)

@@ -40,7 +40,7 @@ def resolve(task: Task) -> Any:
     """
     inputs = task.doc.get("inputs")
     if isinstance(inputs, list):
-        if not any(isinstance(item, str) for item in inputs):
+        if str not in map(type, inputs):
             return inputs
         parents = by_name(task)
         return [replaced(item, parents) for item in inputs]

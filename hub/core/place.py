@@ -99,8 +99,9 @@ class Placer:
         """Tells that a proplet's free slots, or what it has to offer, may have changed."""
         free = proplet.free > 0
         _enlist(self._anyone, proplet, free)
-        for need, line in self._lines.items():
-            _enlist(line, proplet, free and fits(proplet, need))
+        if self._lines:
+            for need, line in self._lines.items():
+                _enlist(line, proplet, free and fits(proplet, need))
         pinned = self._pinned.get(proplet.id)
         if pinned is not None:
             for need, line in pinned.items():

@@ -99,7 +99,9 @@ def make_record(tables: Tables, lsn: int, durable: int, ops: Iterable[Put]) -> b
 def apply_ops(tables: Tables, ops: Iterable[Put]) -> None:
     """Replace and remove documents. A table's dict stays the same object, even when it becomes empty."""
     for table, id, doc, _ in ops:
-        documents = tables.setdefault(table, {})
+        documents = tables.get(table)
+        if documents is None:
+            documents = tables[table] = {}
         if doc is None:
             documents.pop(id, None)
         else:
