@@ -212,18 +212,21 @@ def _wait(task: Task) -> float:
 
 
 def _complete(world: World, task: Task, fields: Doc) -> None:
-    ended = _end_attempt(world, task, "completed")
-    reported = {key: fields[key] for key in REPORTED if key in fields}
+    changes = _end_attempt(world, task, "completed")
+    changes.update(_times(world, task))
+    world.counts.ran.add(changes["finish_time"] - changes["start_time"])
+    for key in REPORTED:
+        if key in fields:
+            changes[key] = fields[key]
     # What a program printed is its result, unless the device says another.
     text = fields.get("text", fields.get("stdout"))
-    if "outputs" not in reported and text is not None:
-        reported["outputs"] = outputs.of_text(text)
-    elif "outputs" not in reported and "output" in reported:
+    if "outputs" not in fields and text is not None:
+        changes["outputs"] = outputs.of_text(text)
+    elif "outputs" not in fields and "output" in fields:
         # Bytes that are no text: their base64 is what other tasks can be given.
-        reported["outputs"] = [reported["output"]]
-    times = _times(world, task)
-    world.counts.ran.add(times["finish_time"] - times["start_time"])
-    world.move(task, states.COMPLETED, {**times, "results": "" if text is None else text, **reported, **ended})
+        changes["outputs"] = [fields["output"]]
+    changes["results"] = "" if text is None else text
+    world.move(task, states.COMPLETED, changes)
     reuse.remember(world, task)
     flow.settle(world, task)
 

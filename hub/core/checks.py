@@ -3,9 +3,9 @@
 from collections import Counter
 
 from hub.core.engine import Engine
+from hub.core.graph import unsettled
 from hub.core.images import unresolved
 from hub.core.model import Group, Task
-from hub.core.world import unsettled
 from shared import states
 
 

@@ -1,6 +1,6 @@
 """The closed set of what the engine takes in. Ids that a command needs come with it: the core makes none up."""
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
 from hub.core.model import Doc
 
@@ -8,8 +8,7 @@ from hub.core.model import Doc
 # types; `id` is absent where the client gave none, and fresh_id(s) then names it.
 
 
-@dataclass(slots=True)
-class CreateTask:
+class CreateTask(Struct):
     """request, here and below: (idempotency key, digest of the body), where the client gave a key."""
 
     spec: Doc
@@ -17,8 +16,7 @@ class CreateTask:
     request: tuple[str, str] | None = None
 
 
-@dataclass(slots=True)
-class CreateWorkflow:
+class CreateWorkflow(Struct):
     """options: fail_fast, max_parallel, timeout, user_id, metadata, where given."""
 
     id: str
@@ -26,46 +24,41 @@ class CreateWorkflow:
     specs: list[Doc]
     fresh_ids: list[str]
     dry_run: bool = False
-    options: Doc = field(default_factory=dict)
+    options: Doc = {}
     request: tuple[str, str] | None = None
 
 
-@dataclass(slots=True)
-class CreateJob:
+class CreateJob(Struct):
     id: str
     name: str
     mode: str
     specs: list[Doc]
     fresh_ids: list[str]
-    options: Doc = field(default_factory=dict)
+    options: Doc = {}
     request: tuple[str, str] | None = None
 
 
-@dataclass(slots=True)
-class UpdateTask:
+class UpdateTask(Struct):
     """Changes the fields named, nothing else; `module` is the sha256 of one that has been added."""
 
     id: str
     fields: Doc
 
 
-@dataclass(slots=True)
-class AddModule:
+class AddModule(Struct):
     """doc: what is known of a module (hub.core.abi.Module); both its forms are stored already."""
 
     doc: Doc
 
 
-@dataclass(slots=True)
-class AttachModule:
+class AttachModule(Struct):
     """Gives a task the module with this sha256, which must have been added."""
 
     id: str
     module: str
 
 
-@dataclass(slots=True)
-class Fetched:
+class Fetched(Struct):
     """What came of an Outcome's fetch: the sha256 of a module that has been added, or a sentence why there is none."""
 
     url: str
@@ -73,22 +66,19 @@ class Fetched:
     error: str | None = None
 
 
-@dataclass(slots=True)
-class Release:
+class Release(Struct):
     """Ends the quarantine of a module."""
 
     id: str
 
 
-@dataclass(slots=True)
-class Sweep:
+class Sweep(Struct):
     """Lets modules go that no task has referred to for so many seconds."""
 
     grace_s: float
 
 
-@dataclass(slots=True)
-class Start:
+class Start(Struct):
     """kind is task, workflow or job. now: a scheduled task fires once beside its schedule."""
 
     kind: str
@@ -96,8 +86,7 @@ class Start:
     now: bool = False
 
 
-@dataclass(slots=True)
-class Retry:
+class Retry(Struct):
     """kind is task, workflow or job. start_from: "failed", "all" or the id of a task."""
 
     kind: str
@@ -105,8 +94,7 @@ class Retry:
     start_from: str = "failed"
 
 
-@dataclass(slots=True)
-class Duplicate:
+class Duplicate(Struct):
     """A copy, link or archive (mode) of a task with its tree, or of a workflow.
 
     fresh_id names the new task or workflow, and those of its tree are made from it. link: tasks that a copy shares
@@ -119,13 +107,12 @@ class Duplicate:
     fresh_id: str
     children: bool = True
     dependencies: bool = True
-    overrides: Doc = field(default_factory=dict)
-    link: list[str] = field(default_factory=list)
+    overrides: Doc = {}
+    link: list[str] = []
     user_id: str | None = None
 
 
-@dataclass(slots=True)
-class Stop:
+class Stop(Struct):
     """finish_running: what runs may end normally, only the unstarted are interrupted."""
 
     kind: str
@@ -134,14 +121,12 @@ class Stop:
     finish_running: bool = False
 
 
-@dataclass(slots=True)
-class StopAll:
+class StopAll(Struct):
     error_message: str | None = None
     finish_running: bool = False
 
 
-@dataclass(slots=True)
-class Delete:
+class Delete(Struct):
     """kind is task, workflow, proplet or module."""
 
     kind: str
@@ -151,51 +136,44 @@ class Delete:
 # --- devices, through the link
 
 
-@dataclass(slots=True)
-class Connected:
+class Connected(Struct):
     device: str
 
 
-@dataclass(slots=True)
-class Disconnected:
+class Disconnected(Struct):
     device: str
 
 
-@dataclass(slots=True)
-class Hello:
+class Hello(Struct):
     """fields as in hub.link.messages.UP["hello"]."""
 
     device: str
     fields: Doc
 
 
-@dataclass(slots=True)
-class Beat:
+class Beat(Struct):
     """fields as in hub.link.messages.UP["beat"]."""
 
     device: str
     fields: Doc
 
 
-@dataclass(slots=True)
-class Started:
+class Started(Struct):
     device: str
     task: str
     attempt: int
 
 
-@dataclass(slots=True)
-class Result:
+class Result(Struct):
     """fields as in hub.link.messages.UP["result"]."""
 
     device: str
     task: str
     attempt: int
-    fields: Doc = field(default_factory=dict)
+    fields: Doc = {}
 
 
-@dataclass(slots=True)
-class Progress:
+class Progress(Struct):
     """share is 0.0 to 1.0."""
 
     device: str
@@ -208,15 +186,13 @@ class Progress:
 # --- time
 
 
-@dataclass(slots=True)
-class Stalled:
+class Stalled(Struct):
     """The hub stood still, or was read-only, for so long: it heard nobody, whoever spoke."""
 
     seconds: float
 
 
-@dataclass(slots=True)
-class Tick:
+class Tick(Struct):
     """The deadline that Engine.next_deadline named has come (or has not: then nothing happens)."""
 
 

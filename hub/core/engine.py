@@ -68,7 +68,8 @@ class Engine:
         """Dispatches what is ready; what ends in doing so may make more ready."""
         world = self.world
         while True:
-            world.admit_held()
+            if world.held:
+                world.admit_held()
             if world.fans_due:
                 fan.begin_due(world)
             if world.placer.length and not self.draining:

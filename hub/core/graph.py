@@ -1,8 +1,10 @@
-"""Graphs of tasks: a cycle named as the seeds name it, the levels, without recursion."""
+"""Graphs of tasks: a cycle named as the seeds name it, levels, links and the longest way, without recursion."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from hub.core.model import Task
+from shared import states
 from shared.errors import BadRequest
 
 
@@ -74,3 +76,42 @@ def check_acyclic(parents: Sequence[Sequence[int]], labels: Sequence[str]) -> li
         "cycle",
         {"cycle": [labels[node] for node in cycle]},
     )
+
+
+def link(task: Task, parents: Iterable[Task], previous: Task | None = None) -> None:
+    """Makes the task wait for others."""
+    task.wait_for(list(parents), previous)
+    for parent in task.gates:
+        parent.children[task.id] = task
+    task.waiting = unsettled(task)
+    task.late = not task.waiting
+
+
+def rank(tasks: Iterable[Task]) -> None:
+    """Finds the longest way behind each task of a set that holds all tasks behind its members."""
+    waiting = {task.id: len(task.children) for task in tasks}
+    ends = [task for task in tasks if not task.children]
+    while ends:
+        task = ends.pop()
+        task.path = task.cost + max((child.path for child in task.children.values()), default=0.0)
+        for gate in task.gates:
+            if gate.id in waiting:
+                waiting[gate.id] -= 1
+                if not waiting[gate.id]:
+                    ends.append(gate)
+
+
+def rank_up(task: Task) -> None:
+    """Finds it again for a task that was added behind others, and for all those before it."""
+    todo = [task]
+    while todo:
+        one = todo.pop()
+        path = one.cost + max((child.path for child in one.children.values()), default=0.0)
+        if path > one.path:
+            one.path = path
+            todo.extend(one.gates)
+
+
+def unsettled(task: Task) -> int:
+    """How many of the tasks it waits for have not settled."""
+    return sum(1 for parent in task.gates if parent.state not in states.SETTLED)

@@ -12,7 +12,7 @@ class Images:
         self._tasks: dict[str, dict[str, Task]] = {}
         self._urls: dict[str, str] = {}
         # Urls whose fetch is to begin.
-        self._asked: list[str] = []
+        self.asked: list[str] = []
 
     def track(self, task: Task) -> None:
         """Its module or url may have changed, or it is new."""
@@ -35,7 +35,7 @@ class Images:
         url = task.doc["image_url"]
         if url not in self.fetching:
             self.fetching.add(url)
-            self._asked.append(url)
+            self.asked.append(url)
 
     def leave(self, task: Task) -> bool:
         """It waits no longer; whether it did."""
@@ -44,13 +44,6 @@ class Images:
     def of(self, url: str) -> list[Task]:
         """Every task that has this url and no module."""
         return list(self._tasks.get(url, {}).values())
-
-    def take(self) -> list[str]:
-        """What is to be fetched since the last call."""
-        if not self._asked:
-            return []
-        asked, self._asked = self._asked, []
-        return asked
 
 
 def unresolved(task: Task) -> str | None:

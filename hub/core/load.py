@@ -1,6 +1,7 @@
 """The start of a hub: everything of the world is rebuilt from the documents of the store."""
 
 from hub.core.abi import Module
+from hub.core.graph import link, rank
 from hub.core.model import (
     CACHE,
     JOBS,
@@ -15,7 +16,7 @@ from hub.core.model import (
     Proplet,
     Task,
 )
-from hub.core.world import World, link, rank
+from hub.core.world import World
 
 
 def load(world: World, tables: dict[str, dict[str, Doc]]) -> None:

@@ -6,8 +6,10 @@ tasks, leases) is rebuilt when the hub starts.
 """
 
 import heapq
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from shared import states
 from shared.messages import MAX_MODULES
@@ -30,6 +32,8 @@ MODES = (PARALLEL, SEQUENTIAL, CONFIGURABLE)
 
 # What a device may report of a run beside its text and its error; a new run begins without.
 REPORTED = ("outputs", "stdout", "stderr", "output", "exit_code", "duration_ms", "fuel")
+# What makes a task run otherwise than when all it depends on is Completed.
+CONDITIONS = frozenset(("run_if", "on_dep_failure", "optional", "when"))
 # The attempts that a task's document lists.
 ATTEMPTS_KEPT = 10
 # Deleted tasks whose last attempt is remembered.
@@ -98,6 +102,7 @@ class Task:
         "need",
         "parents",
         "path",
+        "plain",
         "previous",
         "resends",
         "source",
@@ -152,6 +157,8 @@ class Task:
         # It becomes several tasks and runs on no device itself (hub.core.fan).
         doc = self.doc
         self.is_fan = bool(doc.get("broadcast")) or doc.get("for_each") is not None
+        # It runs when all it depends on is Completed, and is Skipped otherwise.
+        self.plain = CONDITIONS.isdisjoint(doc)
         # The group that counts it: a daemon belongs to one and does not count for its completion.
         self.tally = None if doc.get("daemon") else self.group
 
@@ -193,21 +200,21 @@ class Queue:
     """Tasks that are ready to run, best first, with removal in O(1): a task whose ticket has changed is not in it."""
 
     def __init__(self) -> None:
-        self.heap: list[Entry] = []
+        self._heap: list[Entry] = []
 
     def push(self, task: Task) -> None:
         doc = task.doc
-        heapq.heappush(self.heap, (-doc.get("priority", 50), -task.path, doc["seq"], task.ticket, task))
+        heapq.heappush(self._heap, (-doc.get("priority", 50), -task.path, doc["seq"], task.ticket, task))
 
     def peek(self) -> Entry | None:
         """The best entry that still stands."""
-        heap = self.heap
+        heap = self._heap
         while heap and heap[0][4].ticket != heap[0][3]:
             heapq.heappop(heap)
         return heap[0] if heap else None
 
     def pop(self) -> Task:
-        return heapq.heappop(self.heap)[4]
+        return heapq.heappop(self._heap)[4]
 
 
 class Group:
@@ -247,8 +254,7 @@ class Group:
     @property
     def holds_back(self) -> bool:
         """Whether a ready task waits for its turn although it may run."""
-        held = self.held
-        return bool(held.heap) and held.peek() is not None and not self.full
+        return self.held.peek() is not None and not self.full
 
     @property
     def fail_fast(self) -> bool:
@@ -337,15 +343,14 @@ class Proplet:
         return free if free > 0 else 0
 
 
-@dataclass(slots=True)
-class Now:
+class Now(Struct):
     """A moment: monotonic seconds for leases and time-outs, wall seconds since 1970 for what people read."""
 
     mono: float
     wall: float
 
 
-class Put(NamedTuple):
+class Put(Struct):
     """One document's change: `doc` is its new value, None deletes it.
 
     `changed` has the top-level fields that differ from the stored value, so that only these are journalled. None means
@@ -359,8 +364,7 @@ class Put(NamedTuple):
     changed: Doc | None = None
 
 
-@dataclass(slots=True)
-class Send:
+class Send(Struct):
     """A message to a device: its kind in shared.messages.DOWN and its fields."""
 
     device: str
@@ -368,13 +372,12 @@ class Send:
     fields: Doc
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(Struct):
     """What a command led to: the answer, what the store must keep, and when it does, what is to be done: messages to
     devices, blobs that are to go, and urls of modules to be fetched."""
 
     reply: Any = None
-    puts: list[Put] = field(default_factory=list)
-    sends: list[Send] = field(default_factory=list)
-    discards: list[str] = field(default_factory=list)
-    fetches: list[str] = field(default_factory=list)
+    puts: list[Put] = []
+    sends: list[Send] = []
+    discards: list[str] = []
+    fetches: list[str] = []

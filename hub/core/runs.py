@@ -4,9 +4,10 @@ from typing import Any
 
 from hub.core import flow
 from hub.core.commands import Duplicate, Retry
+from hub.core.graph import link, rank
 from hub.core.model import REPORTED, WORKFLOWS, Doc, Group, Task
 from hub.core.schedules import derived_id
-from hub.core.world import World, link, rank
+from hub.core.world import World
 from shared import states
 from shared.errors import Conflict, NotFound
 

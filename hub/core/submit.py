@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from hub.core import expressions, flow, graph, modules, reuse, schedules
 from hub.core.commands import CreateJob, CreateTask, CreateWorkflow, Delete, UpdateTask
+from hub.core.graph import link, rank, rank_up
 from hub.core.model import JOBS, MODES, PROPLETS, SEQUENTIAL, WORKFLOWS, Doc, Group, Task
-from hub.core.world import World, link, rank, rank_up
+from hub.core.world import World
 from shared import states
 from shared.errors import BadRequest, Conflict, TooMany
 

@@ -59,6 +59,8 @@ class World:
         # dedup_key: id of the task that bore it last
         self.dedup: dict[str, str] = {}
         self.placer = Placer()
+        # Tasks that wait for their turn in a group.
+        self.held = 0
         # Leases and silences by the monotonic clock, slots of schedules by the clock on the wall.
         self.timers = Timers()
         self.slots = Timers()
@@ -119,7 +121,7 @@ class World:
         self._puts[table, id] = Put(table, id, None)
 
     def move(self, task: Task, state: int, changes: Doc) -> None:
-        """Takes a task to another state; the only place where a task's state changes."""
+        """Takes a task to another state; the only place where a task's state changes. `changes` is taken over."""
         before = task.state
         if state not in states.TRANSITIONS[before]:
             raise AssertionError(f"task {task.id} may not go from {states.NAMES[before]} to {states.NAMES[state]}")
@@ -132,8 +134,9 @@ class World:
         counts.tasks[before] -= 1
         counts.tasks[state] += 1
         counts.moves[state] += 1
-        task.state = state
-        self.write(task, {"state": state, "updated_at": self.now.wall, **changes})
+        task.state = changes["state"] = state
+        changes["updated_at"] = self.now.wall
+        self.write(task, changes)
         if state in states.ENDED:
             origin = task.doc.get("origin")
             if origin and origin["type"] in _PARTS:
@@ -150,6 +153,7 @@ class World:
             self.timers.add(task.due, QUEUED, task.id)
         if task.tally is not None and task.tally.full:
             task.held = True
+            self.held += 1
             self.placer.issue(task)
             task.tally.held.push(task)
         else:
@@ -169,6 +173,7 @@ class World:
             return
         if task.held:
             task.held, task.ticket = False, 0
+            self.held -= 1
         elif task.ticket:
             if self.fans.pop(task.id, None) is None and not self.images.leave(task):
                 self.placer.remove(task)
@@ -230,11 +235,7 @@ class World:
 
     def has_room(self) -> bool:
         """Whether admit_held() would let one go on."""
-        # A loop costs a third of any() with a generator, and this is asked at every turn.
-        for group in self._touched:  # noqa: SIM110
-            if group.holds_back:
-                return True
-        return False
+        return self.held > 0 and any(group.holds_back for group in self._touched)
 
     def admit_held(self) -> None:
         """Lets groups that run fewer tasks than they may have the next ones wait for a proplet."""
@@ -242,6 +243,7 @@ class World:
             while group.holds_back:
                 task = group.held.pop()
                 task.held = False
+                self.held -= 1
                 self._place(task)
 
     def send(self, device: str, kind: str, fields: Doc) -> None:
@@ -262,8 +264,8 @@ class World:
             if state != group.doc.get("state"):
                 self.write(group, {"state": state})
         self._touched.clear()
-        outcome = Outcome(reply, list(self._puts.values()), self._sends, self._discards, self.images.take())
-        self._puts, self._sends, self._discards = {}, [], []
+        outcome = Outcome(reply, list(self._puts.values()), self._sends, self._discards, self.images.asked)
+        self._puts, self._sends, self._discards, self.images.asked = {}, [], [], []
         return outcome
 
     # --- links between records
@@ -357,48 +359,9 @@ class World:
                 self.forget(NUMBERS, oldest)
 
 
-def link(task: Task, parents: Iterable[Task], previous: Task | None = None) -> None:
-    """Makes the task wait for others."""
-    task.wait_for(list(parents), previous)
-    for parent in task.gates:
-        parent.children[task.id] = task
-    task.waiting = unsettled(task)
-    task.late = not task.waiting
-
-
 def attempt_id(task: str, number: int) -> str:
     """Under which an attempt is kept that its task's document no longer lists."""
     return f"{task}/{number}"
-
-
-def rank(tasks: Iterable[Task]) -> None:
-    """Finds the longest way behind each task of a set that holds all tasks behind its members."""
-    waiting = {task.id: len(task.children) for task in tasks}
-    ends = [task for task in tasks if not task.children]
-    while ends:
-        task = ends.pop()
-        task.path = task.cost + max((child.path for child in task.children.values()), default=0.0)
-        for gate in task.gates:
-            if gate.id in waiting:
-                waiting[gate.id] -= 1
-                if not waiting[gate.id]:
-                    ends.append(gate)
-
-
-def rank_up(task: Task) -> None:
-    """Finds it again for a task that was added behind others, and for all those before it."""
-    todo = [task]
-    while todo:
-        one = todo.pop()
-        path = one.cost + max((child.path for child in one.children.values()), default=0.0)
-        if path > one.path:
-            one.path = path
-            todo.extend(one.gates)
-
-
-def unsettled(task: Task) -> int:
-    """How many of the tasks it waits for have not settled."""
-    return sum(1 for parent in task.gates if parent.state not in states.SETTLED)
 
 
 def _found(table: dict[str, R], kind: str, id: str) -> R:

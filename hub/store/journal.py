@@ -87,7 +87,8 @@ class Journal:
         now. Raises StoreFailed, or what the JSON encoder says of a document that is none; then nothing has changed.
         """
         with self._memory:
-            self._check()
+            if self.failed is not None or self._closing.is_set():
+                self._check()
             if ops:
                 self._pending.append(make_record(self.tables, self.lsn + 1, self.durable, ops))
                 self.lsn += 1

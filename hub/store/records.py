@@ -85,7 +85,8 @@ def make_record(tables: Tables, lsn: int, durable: int, ops: Iterable[Put]) -> b
     """The record of `ops` that are about to be applied to `tables`."""
     deleted: set[tuple[str, str]] = set()
     changes: list[tuple[object, ...]] = []
-    for table, id, doc, changed in ops:
+    for put in ops:
+        table, id, doc, changed = put.table, put.id, put.doc, put.changed
         if doc is None:
             changes.append((table, id, "delete"))
             deleted.add((table, id))
@@ -98,14 +99,14 @@ def make_record(tables: Tables, lsn: int, durable: int, ops: Iterable[Put]) -> b
 
 def apply_ops(tables: Tables, ops: Iterable[Put]) -> None:
     """Replace and remove documents. A table's dict stays the same object, even when it becomes empty."""
-    for table, id, doc, _ in ops:
-        documents = tables.get(table)
+    for put in ops:
+        documents = tables.get(put.table)
         if documents is None:
-            documents = tables[table] = {}
-        if doc is None:
-            documents.pop(id, None)
+            documents = tables[put.table] = {}
+        if put.doc is None:
+            documents.pop(put.id, None)
         else:
-            documents[id] = doc
+            documents[put.id] = put.doc
 
 
 def replay(tables: Tables, changes: Iterable[list[Any]]) -> None:
