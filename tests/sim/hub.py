@@ -123,8 +123,8 @@ class Hub:
 
     def _begun(self, task: "asyncio.Task[None]") -> None:
         error = task.exception()
-        if error is not None and self.disk.full:
-            # It says so and ends; somebody tries again.
+        if error is not None and (self.disk.full or getattr(error, "code", None) == "disk_full"):
+            # It says so and ends, perhaps when there is room again already; somebody tries again.
             self.down_s = AGAIN_S
             self.crash()
         elif error is not None:
