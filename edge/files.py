@@ -53,7 +53,11 @@ def read(path: str) -> "bytes | None":
         with open(path, "rb") as file:
             return file.read()
     except OSError:
-        return None
+        try:  # FAT removes the old one before it renames: a power cut in between left the new one beside
+            os.rename(path + _NEW, path)
+        except OSError:
+            return None
+        return read(path)
 
 
 def load(path: str) -> "bytearray | None":
@@ -84,11 +88,19 @@ def remove(path: str) -> None:
 
 
 def names(folder: str) -> "list[str]":
-    """The folder's files in order, without what an interrupted write left behind (that is removed)."""
-    found = []
+    """The folder's files in order, without what an interrupted write left behind (that is removed).
+
+    For a folder whose files are never written over: there a file and one of its size beside it are two names of the
+    same blocks, which FAT gives it in a rename. One that is removed later takes the other's blocks.
+    """
+    found: list[str] = []
     for name in sorted(os.listdir(folder)):
-        if name.endswith(_NEW):
-            remove(folder + "/" + name)
+        path = folder + "/" + name
+        twin = found and name.startswith(found[-1] + ".") and size(path) == size(folder + "/" + found[-1])
+        if twin:
+            remove(folder + "/" + found.pop())
+        if twin or name.endswith(_NEW):
+            remove(path)
         else:
             found.append(name)
     return found

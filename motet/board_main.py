@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 CONFIG = "motet.json"
+NEW = ".new"
 JOIN_S = 30
 LOOK_S = 10
 # Files that were copied go before what the firmware has frozen in it.
@@ -25,8 +26,7 @@ LIB = "/lib"
 def main() -> None:
     """Be an edge for ever. After a fault, such as no memory or no Wi-Fi, the board starts anew: results are on disk."""
     try:
-        with open(CONFIG) as file:
-            config = json.load(file)
+        config = configuration(CONFIG)
         if LIB in sys.path:
             sys.path.remove(LIB)
             sys.path.insert(0, LIB)
@@ -37,6 +37,18 @@ def main() -> None:
         import machine  # type: ignore[import-not-found]
 
         machine.reset()
+
+
+def configuration(path: str) -> "dict[str, Any]":
+    """What `motet flash` wrote last: beside the file, for as long as it was not yet put into the file itself."""
+    for name in (path + NEW, path):
+        try:
+            with open(name) as file:
+                config: dict[str, Any] = json.load(file)
+            return config
+        except (OSError, ValueError) as error:
+            why = error
+    raise why
 
 
 async def _main(config: "dict[str, Any]") -> None:

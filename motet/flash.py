@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from hub import mpy
-from motet import board_main
+from motet import board_config, board_main
 from motet.config import split_address
 from shared import VERSION
 from shared.errors import BadRequest, Conflict, NotFound, Unavailable
@@ -37,6 +37,7 @@ print(json.dumps({"mpy": getattr(sys.implementation, "_mpy", 0) & 255, "platform
     "frozen": shared.VERSION if shared and not shared.__file__.endswith((".mpy", "lib/shared/__init__.py")) else ""}))
 """
 _PATIENCE_S = 60
+_SETTLE = Path(board_config.__file__).read_text() + f'\nsettle("{board_main.CONFIG}")\n'
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +181,15 @@ def _copy(board: Board, facts: Facts, config: dict[str, Any]) -> None:
             mpy.compile_to(root / "lib")
             board("fs", "cp", "-r", str(root / "lib"), ":")
             print(f"copied the edge {VERSION}")
-        for name, text in ((board_main.CONFIG, json.dumps(config)), ("main.py", _program())):
-            (root / name).write_text(text)
-            board("fs", "cp", str(root / name), f":{name}")
+        board("exec", _SETTLE)  # where the last flash was cut off
+        _write(board, root, board_main.CONFIG + board_main.NEW, json.dumps(config))
+        board("exec", _SETTLE)
+        _write(board, root, "main.py", _program())
+
+
+def _write(board: Board, root: Path, name: str, text: str) -> None:
+    (root / name).write_text(text)
+    board("fs", "cp", str(root / name), f":{name}")
 
 
 def _wait(url: str, id: str, before: str | None, timeout_s: float) -> None:

@@ -96,7 +96,7 @@ def test_a_file_is_old_or_new(tmp_path, monkeypatch):
 
         patch.setattr(os, "rename", cut)
         with pytest.raises(OSError, match="power cut"):
-            files.write(path, b"new")
+            files.write(path, b"newer")
     assert files.read(path) == b"old"
     assert files.names(str(tmp_path)) == ["f"]
     files.write(path, b"new", sync=False)
@@ -104,3 +104,18 @@ def test_a_file_is_old_or_new(tmp_path, monkeypatch):
     files.remove(path)
     files.remove(path)
     assert (files.read(path), files.size(path)) == (None, 0)
+
+
+def test_a_file_that_FAT_removed_and_did_not_yet_rename_is_found(tmp_path):
+    (tmp_path / "f.new").write_bytes(b"new")
+    assert files.read(str(tmp_path / "f")) == b"new"
+    files.write(str(tmp_path / "f"), b"newer")
+    assert files.read(str(tmp_path / "f")) == b"newer"
+
+
+def test_two_names_of_one_file_go_together(tmp_path):
+    """FAT leaves them when its rename is cut off. Before, nothing was said of that file to anyone."""
+    for name in ("00000001", "00000002", "00000002.new", "00000003.new"):
+        (tmp_path / name).write_bytes(b"x")
+    assert files.names(str(tmp_path)) == ["00000001"]
+    assert os.listdir(tmp_path) == ["00000001"]
