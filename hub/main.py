@@ -62,6 +62,8 @@ class Hub:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        # Before the store is read: what comes of that stays.
+        gc.set_threshold(*COLLECTION)
         policy = Policy(settings.beat_s, settings.lease_s, settings.task_timeout_s)
         names = guard.LOOPBACK | {settings.host} if is_loopback(settings.host) else None
         self._tls = server_context(settings.tls_cert, settings.tls_key)
@@ -94,7 +96,6 @@ class Hub:
         # What lives now lives as long as the hub: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(*COLLECTION)
 
     async def stop(self) -> None:
         """Starts nothing more, lets what is nearly done be reported, lets devices go, writes what waits.

@@ -193,11 +193,12 @@ class World:
         if tally is not None and not task.wanted:
             tally.queued += 1
             self._touched[tally] = None
+        if task.delayed or task.doc.get("queued_at") is None:  # else it waits since before the hub's start
+            changes: Doc = {"queued_at": self.now.wall}
+            if task.doc.get("retry_at") is not None:
+                changes["retry_at"] = None
+            self.write(task, changes)
         task.delayed = False
-        changes: Doc = {"queued_at": self.now.wall}
-        if task.doc.get("retry_at") is not None:
-            changes["retry_at"] = None
-        self.write(task, changes)
 
     def _unwant(self, task: Task) -> None:
         task.delayed = False

@@ -25,6 +25,7 @@ BENCHES: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "posts": throughput.posts,
     "memory": footprint.memory,
     "start": footprint.start,
+    "recovery": footprint.recovery,
     "overhead": modules.overhead,
     "cold": modules.cold,
     "metering": modules.metering,

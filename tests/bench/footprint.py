@@ -1,14 +1,18 @@
 """What a hub and an edge take while nothing happens, and how soon a hub is ready."""
 
+import signal
 import time
 from collections.abc import Iterator
 
-from tests.bench.proc import family, pss_mb, rss_mb
+from tests.bench.filled import fill
+from tests.bench.proc import cpu_s, family, pss_mb, rss_mb
 from tests.bench.report import Figure, median
 from tests.bench.stage import Stage
 from tests.bench.wire import ADDITION
+from tests.e2e.world import World
 
 STARTS = 5
+RECOVERED = 10_000
 SETTLE_S = 1.0
 
 
@@ -39,3 +43,21 @@ def start(stage: Stage) -> Iterator[Figure]:
             took.append(time.perf_counter() - begin)
     yield Figure("hub.ready_s", "hub, from spawn to ready", median(took), "s", most=1.5,
                  note=f"longest {max(took):.2f} of {STARTS}")  # fmt: skip
+
+
+def recovery(stage: Stage) -> Iterator[Figure]:
+    """The same with 10,000 tasks in the store, which the hub that was killed has left."""
+    for folded, where in ((False, "in the journal"), (True, "most in a snapshot")):
+        took, cpu = [], []
+        folder = stage.folder()
+        fill(folder / "hub", RECOVERED, folded=folded)
+        for _ in range(STARTS):
+            begin = time.perf_counter()
+            world = World(folder)
+            took.append(time.perf_counter() - begin)
+            cpu.append(cpu_s(world.hub.child.pid))
+            world.hub.stop(signal.SIGKILL)
+            world.close()
+        name = "recovery.snapshot_s" if folded else "recovery.journal_s"
+        yield Figure(name, f"hub, from spawn to ready with {RECOVERED:,} tasks, {where}", median(took), "s", most=1,
+                     note=f"longest {max(took):.2f} of {STARTS}; CPU {median(cpu):.2f} s")  # fmt: skip

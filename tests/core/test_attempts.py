@@ -194,6 +194,15 @@ def test_after_a_restart_of_the_hub_running_work_is_taken_up(play):
     assert play.starts()[-1] == "queued"
 
 
+def test_a_start_of_the_hub_changes_nothing_of_tasks_that_run_or_wait(play):
+    play.task("queued", pinned_to="d9")
+    play.job("sequential", spec("first"), spec("second"), start=False)
+    before = {table: dict(docs) for table, docs in play.tables.items()}
+    play.pass_time(5)
+    play.restart()
+    assert play.tables == before
+
+
 def test_after_a_restart_of_the_hub_an_attempt_whose_device_stays_away_moves_after_one_lease(play):
     play.restart()
     play.pass_time(29)
