@@ -111,7 +111,8 @@ def _tasks(engine: Engine) -> Iterator[Metric]:
     yield GaugeMetricFamily("motet_queue_length", "Tasks that wait for a proplet", world.placer.length)
     yield GaugeMetricFamily("motet_workflows", "Workflows", len(world.workflows))
     yield GaugeMetricFamily("motet_jobs", "Jobs", len(world.jobs))
-    yield CounterMetricFamily("motet_dispatches", "Attempts that were sent to a proplet", counts.dispatches)
+    sent = counts.moves[states.SCHEDULED]
+    yield CounterMetricFamily("motet_dispatches", "Attempts that were sent to a proplet", sent)
     ended = {outcome: counts.attempts[outcome] for outcome in _OUTCOMES}
     yield _labelled(CounterMetricFamily, "motet_attempts", "Attempts that ended, by outcome", "outcome", ended)
     results = {kind: counts.results[kind] for kind in ("recorded", "superseded")}

@@ -58,10 +58,8 @@ def dispatch(world: World) -> None:
             changes["start_time"] = None
         world.move(task, states.SCHEDULED, changes)
         _hold(world, task, proplet)
-        world.placer.update(proplet)
         task.resends = 0
         task.dispatched = world.now.mono
-        world.counts.dispatches += 1
         if queued_at is not None:
             world.counts.queued.add(max(0.0, world.now.wall - queued_at))
         fields["attempt"] = number
@@ -100,14 +98,15 @@ def start_fields(world: World, task: Task) -> Doc:
 def _hold(world: World, task: Task, proplet: Proplet) -> None:
     """Puts an attempt on the proplet's books and begins its lease."""
     proplet.running[task.id] = task
+    world.placer.update(proplet)
     renew(world, task)
     watch(world, task)
 
 
 def renew(world: World, task: Task) -> None:
     """Begins the attempt's lease anew: lost_after, but no less than the hub's own."""
-    lease_s = max(task.doc.get("lost_after") or 0.0, world.policy.lease_s)
-    task.lease_until = world.now.mono + lease_s
+    own, lease_s = task.doc.get("lost_after"), world.policy.lease_s
+    task.lease_until = world.now.mono + (lease_s if own is None else max(own, lease_s))
 
 
 def watch(world: World, task: Task) -> None:
@@ -282,13 +281,16 @@ def _end_attempt(world: World, task: Task, outcome: str, more: Doc | None = None
     _release(world, task)
     world.counts.attempts[outcome] += 1
     entry = {"outcome": outcome, "finish_time": world.now.wall}
-    return {"attempts": _noted(task, {**entry, **more} if more else entry)}
+    if more:
+        entry.update(more)
+    return {"attempts": _noted(task, entry)}
 
 
 def _noted(task: Task, more: Doc) -> list[Doc]:
     """The attempts with something added to the current one."""
-    *before, last = task.doc["attempts"]
-    return [*before, {**last, **more}]
+    attempts: list[Doc] = task.doc["attempts"].copy()
+    attempts[-1] = attempts[-1] | more
+    return attempts
 
 
 def _summary(fields: Doc) -> Doc:

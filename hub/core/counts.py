@@ -29,7 +29,6 @@ class Counts:
         self.tasks = [0] * len(states.NAMES)
         # How often a task came to each state.
         self.moves = [0] * len(states.NAMES)
-        self.dispatches = 0
         # Attempts that ended, by outcome.
         self.attempts: Counter[str] = Counter()
         # Results of devices: recorded, or superseded by what happened before they came.

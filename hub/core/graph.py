@@ -83,7 +83,7 @@ def link(task: Task, parents: Iterable[Task], previous: Task | None = None) -> N
     task.wait_for(list(parents), previous)
     for parent in task.gates:
         parent.children[task.id] = task
-    task.waiting = unsettled(task)
+    task.waiting = unsettled(task) if task.gates else 0
     task.late = not task.waiting
 
 

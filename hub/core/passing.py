@@ -83,10 +83,12 @@ def arguments(task: Task, call: Call, module: Module) -> Any:
     they are, and so they do to the other ABIs.
     """
     inputs = resolve(task)
+    if not isinstance(inputs, dict):
+        return inputs
     function = module.functions[call.function]
     # A function of `edge` may take parameters as well; without any it reads the object as its payload.
     takes_list = call.abi == CALL or (call.abi == EDGE and function["params"])
-    if not isinstance(inputs, dict) or not takes_list:
+    if not takes_list:
         return inputs
     names = task.doc.get("params") or _parameters(function)
     if names is None:
