@@ -1,26 +1,22 @@
 """The hub put together: opens the store, starts the link and the API, and stops them again in the right order."""
 
 import asyncio
-import contextlib
 import gc
 import ipaddress
 import logging
 import resource
 import signal
-import socket
-import ssl
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import uvicorn
 
 from hub.api import guard
 from hub.assembly import Assembly
 from hub.core.model import Policy
 from hub.link.embedded import EmbeddedLink
 from hub.link.limits import limits_for
+from hub.listener import Server, listen
 from hub.modules import hosts
 from hub.modules.images import Images, Sources
 from hub.tls import server_context
@@ -28,8 +24,6 @@ from shared.errors import MotetError
 
 log = logging.getLogger("motet.hub")
 
-# What a request that is being answered may still take when the hub stops.
-GRACE_S = 5
 # A full garbage collection took 40 to 59 ms at 33,000 tasks: it is to be rare. Documents have no cycles.
 COLLECTION = (50_000, 20, 100)
 # For tasks that are nearly done.
@@ -50,6 +44,7 @@ class Settings:
     beat_s: float = 10.0
     lease_s: float = 30.0
     task_timeout_s: float = 300.0
+    max_pending: int = 100_000
     image_host: tuple[str, ...] = hosts.DEFAULT
     image_dir: str = ""
     registry_auth: str = ""
@@ -64,7 +59,7 @@ class Hub:
         self.settings = settings
         # Before the store is read: what comes of that stays.
         gc.set_threshold(*COLLECTION)
-        policy = Policy(settings.beat_s, settings.lease_s, settings.task_timeout_s)
+        policy = Policy(settings.beat_s, settings.lease_s, settings.task_timeout_s, settings.max_pending)
         names = guard.LOOPBACK | {settings.host} if is_loopback(settings.host) else None
         self._tls = server_context(settings.tls_cert, settings.tls_key)
         limits = limits_for(settings.beat_s)
@@ -73,7 +68,7 @@ class Hub:
         sources = Sources(settings.image_host, settings.image_dir, settings.registry_auth)
         self.images = self.parts.library.images = Images(sources, self.parts.library.kept)
         self.url = ""
-        self._server: _Server | None = None
+        self._server: Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -81,7 +76,7 @@ class Hub:
         for name in self.parts.journal.recovered:
             log.warning("set aside the damaged file %s", name)
         await self.parts.start()
-        listener = _listen(self.settings.host, self.settings.port)
+        listener = listen(self.settings.host, self.settings.port)
         try:
             await self.link.start(self.parts.bridge)
         except BaseException:
@@ -90,7 +85,7 @@ class Hub:
         host, port = listener.getsockname()[:2]
         scheme = "https" if self._tls else "http"
         self.url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-        self._server = _Server(self.parts.app, self._tls)
+        self._server = Server(self.parts.app, self._tls)
         self._serving = asyncio.create_task(self._server.serve([listener]))
         await self._server.ready.wait()
         # What lives now lives as long as the hub: the collector need not look at it again and again.
@@ -110,38 +105,6 @@ class Hub:
         await self.link.stop()
         await self.images.close()
         await self.parts.stop()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handling, which would end the process before the store is closed."""
-
-    def __init__(self, app: object, tls: ssl.SSLContext | None) -> None:
-        config = uvicorn.Config(
-            app,  # type: ignore[arg-type]
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            timeout_graceful_shutdown=GRACE_S,
-            ws="none",
-        )
-        config.load()
-        config.ssl = tls  # it knows no context, only files, with its own idea of what to allow
-        super().__init__(config)
-        self.ready = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=1024)
 
 
 def is_loopback(host: str) -> bool:

@@ -171,6 +171,7 @@ class HubConfig:
     beat_s: float = _option(10.0, _seconds(0.1, 3600), "seconds between the heartbeats of a device")
     lease_s: float = _option(30.0, _seconds(0.2, 86400), "seconds of silence until a device's tasks are given away")
     task_timeout_s: float = _option(300.0, _seconds(0.001, 31536000), "seconds a task may run unless it says otherwise")
+    max_pending: int = _option(100_000, _whole(1, 10_000_000), "tasks that may be Pending; further ones are refused")
     image_host: tuple[str, ...] = _option(
         ("docker.io", "ghcr.io", "quay.io"), _hosts, "host to fetch modules from by image_url; can be repeated",
         repeated=True,

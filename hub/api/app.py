@@ -5,7 +5,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,6 +29,7 @@ from hub.api import (
 from hub.api.answers import Endpoint
 from hub.api.bodies import MAX_BODY
 from hub.api.counting import Requests
+from hub.api.gate import Gate
 from hub.api.modules import MAX_UPLOAD
 from hub.library import Library
 from hub.runtime import Runtime
@@ -109,6 +110,7 @@ def build(
         exception_handlers={
             MotetError: problems.on_motet_error,
             HTTPException: problems.on_http_error,
+            ClientDisconnect: problems.on_gone,
             Exception: problems.on_crash,
         },
     )
@@ -119,7 +121,7 @@ def build(
     app.state.feed = feed
     app.state.registry = registry
     app.state.instance_id = instance_id
-    return _without_trailing_slash(requests.counted(app))
+    return _without_trailing_slash(requests.counted(Gate().guarding(app)))
 
 
 def _route(path: str, endpoints: dict[str, Endpoint], names: frozenset[str] | None) -> Route:

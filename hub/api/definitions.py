@@ -46,6 +46,7 @@ def options_of(body: GroupIn) -> Doc:
         options["timeout"] = _timeout("timeout", body.timeout)
     if body.user_id:
         options["user_id"] = _short("user_id", body.user_id)
+    _check_metadata(body.metadata)
     for field in ("fail_fast", "metadata"):
         if getattr(body, field) is not None:
             options[field] = getattr(body, field)
@@ -177,6 +178,8 @@ def _checked(task: TaskIn) -> Doc:
         spec["run_if"] = _one_of("run_if", task.run_if, RUN_IF)
     if task.max_items is not None:
         spec["max_items"] = _at_least("max_items", task.max_items, 1)
+        if task.max_items > MAX_TASKS:
+            raise BadRequest(f"max_items must be at most {MAX_TASKS}, not {task.max_items}", "bad_max_items")
     if task.broadcast and (task.proplet_id or task.for_each is not None):
         raise BadRequest("broadcast goes with neither proplet_id nor for_each", "bad_broadcast")
     if task.daemon and (task.broadcast or task.for_each is not None):
@@ -194,9 +197,13 @@ def _checked(task: TaskIn) -> Doc:
     if task.image_url:
         references.parse(task.image_url)
         spec["image_url"] = task.image_url
-    if task.metadata and len(msgspec.json.encode(task.metadata)) > MAX_METADATA:
-        raise TooLarge("metadata is over 1 MiB")
+    _check_metadata(task.metadata)
     return spec
+
+
+def _check_metadata(metadata: Doc | None) -> None:
+    if metadata and len(msgspec.json.encode(metadata)) > MAX_METADATA:
+        raise TooLarge("metadata is over 1 MiB")
 
 
 def _scheduled(task: TaskIn) -> Doc:

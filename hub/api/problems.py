@@ -43,6 +43,11 @@ def on_http_error(request: Request, error: Exception) -> Response:
     return problem(error.status_code, sentence, code, {}, dict(error.headers or {}))
 
 
+def on_gone(request: Request, error: Exception) -> Response:
+    """The client went away in the middle of its body: nobody hears this."""
+    return problem(400, "the request ended before its body did", "bad_request", {})
+
+
 def on_crash(request: Request, error: Exception) -> Response:
     """A fault of ours. Starlette logs it with its traceback when it raises it again."""
     return problem(500, "the hub made a mistake: its log says more", "internal", {})

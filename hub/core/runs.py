@@ -156,6 +156,7 @@ def _make(
     """The new tasks by the id of their source; dependencies and parents among them are remapped."""
     ids = {task.id: command.fresh_id if task.id == command.id else derived_id(command.fresh_id, task.id)
            for task in members}  # fmt: skip
+    world.check_room(sum(mode == COPY for mode in modes.values()))
     made: dict[str, Task] = {}
     for task in members:
         definition = _definition(task, modes[task.id], command, ids)

@@ -8,7 +8,7 @@ from hub.core.graph import link, rank, rank_up
 from hub.core.model import JOBS, MODES, PROPLETS, SEQUENTIAL, WORKFLOWS, Doc, Group, Task
 from hub.core.world import World
 from shared import states
-from shared.errors import BadRequest, Conflict, TooMany
+from shared.errors import BadRequest, Conflict
 
 
 def create_task(world: World, command: CreateTask) -> tuple[Task, bool]:
@@ -22,7 +22,7 @@ def create_task(world: World, command: CreateTask) -> tuple[Task, bool]:
         return twin, False
     schedules.check(spec, world.now.wall)
     _check_when(spec)
-    _check_room(world, 1)
+    world.check_room(1)
     modules.check_known(world, spec.get("module"))
     id = spec.get("id") or command.fresh_id
     _check_new_ids(world, [id])
@@ -191,11 +191,6 @@ _DELETE: dict[str, Callable[[World, str], None]] = {
 # --- checks
 
 
-def _check_room(world: World, count: int) -> None:
-    if world.placer.length + count > world.policy.max_pending:
-        raise TooMany(f"more than {world.policy.max_pending} tasks wait already: try again later", "too_many_tasks")
-
-
 def _check_new_ids(world: World, ids: Iterable[str]) -> None:
     seen: set[str] = set()
     for id in ids:
@@ -245,7 +240,7 @@ def _resolve(world: World, specs: Sequence[Doc], fresh_ids: Sequence[str]) -> tu
 
     A dependency names a task by its id or, where the client gave none, by its name.
     """
-    _check_room(world, len(specs))
+    world.check_room(len(specs))
     if any(key in spec for spec in specs for key in schedules.KINDS):
         raise _scheduled_member()
     ids = [spec.get("id") or fresh for spec, fresh in zip(specs, fresh_ids, strict=True)]

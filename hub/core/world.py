@@ -29,7 +29,7 @@ from hub.core.place import Placer, need_of
 from hub.core.shelf import Shelf
 from hub.core.timing import QUEUED, RETRY, Timers
 from shared import states
-from shared.errors import NotFound, TaskFailure
+from shared.errors import NotFound, TaskFailure, TooMany
 
 # The origins of tasks whose end another task waits for.
 _PARTS = ("schedule", "broadcast", "for_each")
@@ -91,6 +91,13 @@ class World:
 
     def module(self, id: str) -> Module:
         return _found(self.modules, "module", id)
+
+    def check_room(self, count: int) -> None:
+        """TooMany when so many more Pending tasks would be over the bound, whatever it is they wait for."""
+        pending, most = self.counts.tasks[states.PENDING], self.policy.max_pending
+        if pending + count > most:
+            why = f"{pending} tasks are Pending, {count} more would be over {most}"
+            raise TooMany(f"{why}: try again when some have ended, or delete some", "too_many_tasks")
 
     # --- changing
 

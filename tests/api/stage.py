@@ -55,9 +55,9 @@ class MemoryLink(Link):
 class Stage:
     """A hub in process, and a client that speaks HTTP to it."""
 
-    def __init__(self, directory: Path, images: Images | None = None) -> None:
+    def __init__(self, directory: Path, images: Images | None = None, policy: Policy = Policy()) -> None:  # noqa: B008
         self.link = MemoryLink()
-        self.parts = Assembly(directory, self.link, Policy())
+        self.parts = Assembly(directory, self.link, policy)
         self.parts.library.images = images
         self.runtime, self.bridge, self.feed = self.parts.runtime, self.parts.bridge, self.parts.feed
         transport = httpx2.ASGITransport(app=self.parts.app, raise_app_exceptions=False)

@@ -40,6 +40,7 @@ BODIES = {
     "no memory at all": ({**TASK, "limits": {"memory_pages": 0}}, "limits.memory_pages"),
     "stack over 64 KiB": ({**TASK, "limits": {"stack_bytes": 65537}}, "limits.stack_bytes"),
     "output over 48 KiB": ({**TASK, "limits": {"output_bytes": 49153}}, "limits.output_bytes"),
+    "max_items over 20,000": ({**TASK, "max_items": 20001}, "max_items"),
     "stdin a number": ({**TASK, "stdin": 5}, "stdin"),
     "unknown dependency": ({**TASK, "depends_on": ["x"]}, "does not exist"),
     "unknown workflow": ({**TASK, "workflow_id": "x"}, "does not exist"),
@@ -107,6 +108,10 @@ async def test_a_body_over_its_limit_is_413(stage):
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
     answer = await stage.http.put("/tasks/t/upload", files={"file": ("x.wasm", bytes(9 << 20))})
     assert answer.status_code == 413
+    metadata = {"metadata": {"a": "x" * (1 << 20)}}
+    for path, body in (("/tasks", TASK), ("/jobs", {"tasks": [TASK]}), ("/workflows", {"tasks": [TASK]})):
+        answer = await stage.call("POST", path, {**body, **metadata})
+        assert (answer.status_code, answer.json()["code"]) == (413, "too_large"), path
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,26 @@
 """The tables of the documentation that are made from the code; `python -m tests.docs.tables` writes them anew."""
 
 import inspect
+import math
 import re
 import tempfile
 from collections.abc import Callable
 from itertools import combinations_with_replacement
 from pathlib import Path
 
+from edge.cpython import host as linux
+from hub import library, listener, telemetry
+from hub.api import bodies as api_bodies
+from hub.api import definitions, events, gate
+from hub.api.params import MAX_LIMIT
 from hub.assembly import Assembly
-from hub.core import conditions
+from hub.core import conditions, fan, reuse
 from hub.core.codes import FAILURES
 from hub.core.model import Policy
+from hub.link.limits import Limits
 from hub.link.messages import UP
 from hub.modules import accept, bodies, header, prepare, reader, stack, validate
+from hub.store import logs
 from shared import host, messages, states
 from tests.api.stage import MemoryLink
 from tests.e2e.world import ROOT
@@ -104,6 +112,102 @@ def metrics() -> str:
     return "\n".join(rows)
 
 
+def _bytes(count: int) -> str:
+    """The unit that makes it a whole number."""
+    for unit, size in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count % size == 0:
+            return f"{count // size:,} {unit}"
+    return f"{count:,} bytes"
+
+
+def _of_board(name: str) -> int:
+    """A number of edge/board.py, which only MicroPython can import."""
+    (found,) = re.findall(rf"^{name} = ([\d *]+)$", (ROOT / "edge/board.py").read_text(), re.MULTILINE)
+    return math.prod(map(int, found.split("*")))
+
+
+def _rows(heading: str, *rows: tuple[str, object, str]) -> list[str]:
+    return [f"| **{heading}** | | |", *(f"| {what} | {most} | {beyond} |" for what, most, beyond in rows)]
+
+
+def limits() -> str:
+    """Every bound, out of the code that holds it."""
+    mqtt, lines, said = Limits(), logs.BOUNDS, telemetry.MESSAGES
+    outbox, message, chunk = map(_of_board, ("OUTBOX", "MAX_MESSAGE", "MAX_CHUNK"))
+    rows = _rows(
+        "What clients ask of a hub",
+        ("a body", _bytes(api_bodies.MAX_BODY), "413 `too_large`"),
+        ("an uploaded module", _bytes(header.MAX_MODULE), "413 `too_large`"),
+        ("`metadata` of a task, a job, a workflow", _bytes(definitions.MAX_METADATA), "413 `too_large`"),
+        ("`stdin`", f"{messages.MAX_DOWN:,} characters", "413 `too_large`"),
+        ("tasks of a job or workflow", f"{definitions.MAX_TASKS:,}", "413 `too_large`"),
+        (
+            "tasks of a `for_each`",
+            f"{fan.MAX_ITEMS}; its `max_items`, at most {definitions.MAX_TASKS:,}",
+            "the task is Failed, `too_large`",
+        ),
+        ("Pending tasks", f"{Policy().max_pending:,}; `--max-pending`", "429 `too_many_tasks`"),
+        ("requests at a time", gate.REQUESTS, "429 `busy`"),
+        ("bytes of the bodies of all requests at a time", _bytes(gate.BODIES_BYTES), "429 `busy`"),
+        ("modules that are being checked at a time", library.ACCEPTING, "the next wait"),
+        ("streams of events", events.READERS, "429 `too_many_streams`"),
+        ("changes that a stream is behind", f"{events.BEHIND:,}", "it ends; it can come back with `Last-Event-ID`"),
+        ("changes that a stream which comes back is told", f"{events.KEPT:,}", "`resync`"),
+        ("items of a page", f"{MAX_LIMIT:,}", "400 `bad_limit`"),
+        ("idempotency keys that are remembered", f"{reuse.REQUESTS_KEPT:,}", "the oldest go"),
+        ("results that `cache` keeps", f"{reuse.CACHE_KEPT:,}", "the oldest go"),
+        ("connections", f"{listener.CONNECTIONS:,}", "closed at once"),
+        ("the head of a request", _bytes(listener.HEAD_BYTES), "closed"),
+        ("silence within a request, or of a reader of an answer", f"{listener.PATIENCE_S:g} s", "closed"),
+        ("room on the disk", "", "507 `disk_full`"),
+        ("a hub that stops", "", "503 `shutting_down`"),
+        ("a disk that fails", "", "503 `store_failed`"),
+    )
+    rows += _rows(
+        "What devices send to a hub",
+        ("connections", f"{mqtt.connections:,}", "closed at once"),
+        ("from the open socket to a whole CONNECT", f"{mqtt.connect_s:g} s, {_bytes(mqtt.connect_bytes)}", "closed"),
+        ("a packet", _bytes(mqtt.packet_bytes), "disconnected"),
+        ("a message", _bytes(mqtt.publish_bytes), "disconnected"),
+        ("a topic", _bytes(mqtt.topic_bytes), "disconnected"),
+        ("filters of a SUBSCRIBE", mqtt.filters, "disconnected"),
+        ("messages a second", f"{mqtt.publish_rate:,.0f}, {mqtt.publish_burst:,.0f} at once", "_held_"),
+        ("of these `log`", f"{mqtt.log_rate:g}, {mqtt.log_rate * mqtt.kind_burst:g} at once", "_held_"),
+        ("of these `beat`", f"{mqtt.beat_rate:g}, {mqtt.beat_rate * mqtt.kind_burst:g} at once; "
+                            "four in each `--beat-s` if that is more", "_held_"),
+        ("publishing and subscribing elsewhere", f"{mqtt.denied_per_minute:g} a minute", "dropped; then disconnected"),
+        ("keep-alive", f"{mqtt.keep_alive_least_s} to {mqtt.keep_alive_most_s} s, {mqtt.keep_alive_default_s} for none",
+         f"disconnected after {mqtt.keep_alive_grace:g} times"),
+        ("what waits for one device", _bytes(mqtt.outbound_bytes), "not sent: a heartbeat shows that it is missing"),
+        ("a device that does not read", f"{mqtt.stall_s:g} s", "disconnected"),
+        ("unacknowledged messages to a device", mqtt.inflight, "the next wait"),
+        ("sessions of devices that are away", f"{mqtt.offline_sessions:,}, an hour", "the oldest go"),
+        ("attempts that a `hello` or `beat` names", messages.MAX_RUNNING, "dropped, counted"),
+        ("log lines of a task or device", f"{lines.lines:,}, {_bytes(lines.bytes_each)}", "the oldest go"),
+        ("log lines of all", _bytes(lines.bytes_all), "those of who was silent for longest go"),
+        ("messages that tasks on a device published", f"{said.lines}, {_bytes(said.bytes_each)}", "the oldest go"),
+        ("the same of all devices", _bytes(said.bytes_all), "those of who was silent for longest go"),
+    )  # fmt: skip
+    rows += _rows(
+        "What a hub sends to devices",
+        ("a start message", f"{_bytes(messages.MAX_DOWN)}; boards {_bytes(message)}",
+         "the attempt fails, `too_large`"),
+        ("a chunk of a module", f"{_bytes(messages.MAX_CHUNK)}; boards {_bytes(chunk)}", "several chunks"),
+    )  # fmt: skip
+    rows += _rows(
+        "What an edge keeps",
+        ("slots", "4, `--slots` at most 64; boards 1", "tasks wait on the hub"),
+        ("results that the hub has not acknowledged", f"{linux.OUTBOX}; boards {outbox}",
+         "no new work is taken; nothing is dropped"),
+        ("a result", _bytes(messages.MAX_RESULT), "the attempt fails, `output_limit`"),
+        ("`outputs` of a result", f"{messages.MAX_OUTPUTS:,}", "the attempt fails, `output_limit`"),
+        ("messages that wait for a connection", f"{64 + linux.OUTBOX}; boards {64 + outbox}",
+         "dropped; what matters is said again"),
+    )  # fmt: skip
+    text = "\n".join(["| what | at most | beyond it |", "|---|---|---|", *rows])
+    return text.replace("_held_", f"not read; disconnected after {mqtt.over_rate_s:g} s of it")
+
+
 # marker: (page, what stands between <!-- marker --> and <!-- /marker -->)
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "truth table": ("workflows.md", truth_table),
@@ -111,6 +215,7 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "host functions": ("abis.md", host_functions),
     "metrics": ("operations.md", metrics),
     "module limits": ("modules.md", module_limits),
+    "limits": ("limits.md", limits),
     "up": ("protocol.md", lambda: fields(UP)),
     "down": ("protocol.md", lambda: fields(messages.DOWN)),
 }

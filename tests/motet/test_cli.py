@@ -232,6 +232,7 @@ def test_hub_and_edge_get_their_configuration(monkeypatch: pytest.MonkeyPatch) -
         "beat_s": 10.0,
         "lease_s": 30.0,
         "task_timeout_s": 300.0,
+        "max_pending": 100_000,
         "image_host": ("ghcr.io", "localhost:5000", "*"),
         "image_dir": "",
         "registry_auth": "",

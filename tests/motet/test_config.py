@@ -38,6 +38,7 @@ def test_defaults() -> None:
         beat_s=10.0,
         lease_s=30.0,
         task_timeout_s=300.0,
+        max_pending=100_000,
         image_host=("docker.io", "ghcr.io", "quay.io"),
         image_dir="",
         registry_auth="",
@@ -91,7 +92,7 @@ def test_the_environment_names() -> None:
     names = [name.upper() for name, option in options(HubConfig).items() if not option.flag_only]
     assert (
         " ".join(names) == "HOST PORT MQTT_PORT DATA INSECURE TLS_CERT TLS_KEY BEAT_S LEASE_S TASK_TIMEOUT_S "
-        "IMAGE_HOST IMAGE_DIR REGISTRY_AUTH LOG_FORMAT LOG_LEVEL"
+        "MAX_PENDING IMAGE_HOST IMAGE_DIR REGISTRY_AUTH LOG_FORMAT LOG_LEVEL"
     )
     assert resolve(HubConfig, {}, environ={"MOTET_RECOVER": "1"}).recover is False
     assert resolve(HubConfig, {"recover": True}, environ={}).recover is True
