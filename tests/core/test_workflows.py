@@ -3,6 +3,7 @@
 import pytest
 
 from hub.core import commands
+from shared import states
 from shared.errors import BadRequest, Conflict
 from tests.core.play import Play, spec
 
@@ -192,3 +193,13 @@ def test_a_task_that_others_wait_for_or_that_runs_is_not_deleted(play):
     play.end("b")
     play.do(commands.Delete("workflow", "wf"))
     assert play.tables["tasks"] == {} and play.tables["workflows"] == {}
+
+
+def test_a_workflow_and_a_job_of_one_id_each_show_their_own_state():
+    play = Play()
+    play.do(commands.CreateWorkflow("both", "w", [spec("a")], ["fresh-a"]))
+    play.do(commands.CreateJob("both", "j", "parallel", [spec("b")], ["fresh-b"]))
+    play.do(commands.Start("workflow", "both"))
+    play.do(commands.Start("job", "both"))
+    play.do(commands.StopAll())
+    assert [play.tables[table]["both"]["state"] for table in ("workflows", "jobs")] == [states.INTERRUPTED] * 2
