@@ -80,8 +80,12 @@ def lock_directory(path: Path) -> int:
         raise StoreBusy(
             f"{path} is in use by another hub (process {owner}): stop that one or choose another directory"
         ) from error
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+    try:
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+    except OSError:
+        os.close(fd)
+        raise
     return fd
 
 

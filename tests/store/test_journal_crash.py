@@ -1,6 +1,5 @@
 """A store can be opened after a crash between any two steps that it asks of the disk, and holds what it should."""
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,11 +7,12 @@ from typing import Any
 
 import pytest
 
+import hub.store.journal
+import hub.store.snapshot
 from hub.core.model import Put
 from hub.store.journal import Journal, StoreDamaged
-
-STEPS = [(os, "open"), (os, "pwrite"), (os, "fdatasync"), (os, "fsync"), (os, "ftruncate"), (os, "close")]
-STEPS += [(Path, "rename"), (Path, "unlink")]
+from hub.store.snapshot import write_snapshot
+from tests.store.steps import replaced
 
 
 class Camera:
@@ -43,14 +43,17 @@ def camera(directory: Path, tmp_path: Path) -> Camera:
 
 def film(camera: Camera, work: Callable[[], None]) -> list[tuple[Path, int]]:
     """The directory before each step of `work`, with the lsn that was acknowledged by then."""
-    with pytest.MonkeyPatch.context() as patched:
-        for owner, name in STEPS:
-            patched.setattr(owner, name, camera.before(getattr(owner, name)))
+    with replaced(lambda name, step: camera.before(step)):
         work()
     return camera.pictures
 
 
 def test_a_crash_while_writing_and_compacting(directory: Path, camera: Camera) -> None:
+    look_at_every_picture(directory, camera)
+
+
+def look_at_every_picture(directory: Path, camera: Camera) -> None:
+    """Writes and compacts; before each step the store must be readable, and hold what was acknowledged by then."""
     states: list[dict[str, dict[str, Any]]] = [{}]
 
     def work() -> None:
@@ -78,6 +81,36 @@ def test_a_crash_while_writing_and_compacting(directory: Path, camera: Camera) -
         reopened = Journal(picture)
         assert "more" in reopened.tables["t"]
         reopened.close()
+
+
+def _removed_first(directory: Path, generation: int, *rest: Any) -> int:
+    """What a snapshot replaces goes when the snapshot is written and has not got its name yet."""
+
+    def rename(self: Path, target: Path) -> Path:
+        for kind, older in hub.store.snapshot.list_generations(directory):
+            if older < generation:
+                (directory / f"{kind}-{older:08d}.jsonl").unlink()
+        return real_rename(self, target)
+
+    real_rename = Path.rename
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Path, "rename", rename)
+        return write_snapshot(directory, generation, *rest)
+
+
+def _in_place(directory: Path, generation: int, *rest: Any) -> int:
+    """A snapshot has its name from the first byte on."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Path, "with_suffix", lambda self, suffix: self)
+        patched.setattr(Path, "rename", lambda self, target: target)
+        return write_snapshot(directory, generation, *rest)
+
+
+@pytest.mark.parametrize("mutant", [_removed_first, _in_place])
+def test_a_journal_with_a_fault_put_into_it_is_found_out(directory: Path, camera: Camera, monkeypatch, mutant) -> None:
+    monkeypatch.setattr(hub.store.journal, "write_snapshot", mutant)
+    with pytest.raises((StoreDamaged, AssertionError)):
+        look_at_every_picture(directory, camera)
 
 
 def test_a_crash_while_repairing_a_torn_tail(directory: Path, camera: Camera) -> None:
