@@ -49,7 +49,7 @@ def hello(world: World, command: Hello) -> None:
     fields = command.fields
     rebooted = proplet.doc.get("boot") != fields["boot"]
     proplet.connected = proplet.greeted = True
-    proplet.mem_free = fields["mem_free"]
+    _note_memory(proplet, fields)
     _seen(world, proplet)
     history = [*(proplet.doc.get("alive_history") or ()), world.now.wall][-ALIVE_HISTORY:]
     _write_seen(world, proplet, {**{key: fields.get(key) for key in _HELLO}, "alive_history": history})
@@ -75,7 +75,8 @@ def beat(world: World, command: Beat) -> None:
     if proplet is None or not proplet.greeted:
         return
     fields = command.fields
-    proplet.mem_free, proplet.uptime_s = fields["mem_free"], fields["uptime_s"]
+    _note_memory(proplet, fields)
+    proplet.uptime_s = fields["uptime_s"]
     _seen(world, proplet)
     running = _pairs(fields["running"])
     for task in list(proplet.running.values()):
@@ -84,6 +85,13 @@ def beat(world: World, command: Beat) -> None:
             _send_again(world, task)
     _reconcile(world, proplet, running)
     world.placer.update(proplet)
+
+
+def _note_memory(proplet: Proplet, fields: dict[str, Any]) -> None:
+    """What a device with one slot has free beside its task says nothing of what the next will find: the device would
+    stand idle after it until the next beat."""
+    if not (fields["running"] and proplet.mem_free and (proplet.doc.get("slots") or 1) == 1):
+        proplet.mem_free = fields["mem_free"]
 
 
 def _pairs(items: Any) -> Pairs:

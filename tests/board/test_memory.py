@@ -7,6 +7,8 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from hub.mpy import compile_to
 from shared.errors import MotetError
 from tests.board.machine import MICROPYTHON, machines, needs_micropython
@@ -22,6 +24,7 @@ TASKS_KIB = int(64 * 1.8)
 PAGE_KIB = int(128 * 1.8)
 # What wasm3 itself has in the firmware's flash, the stand-in has in the heap.
 STAND_IN_KIB = 4
+NAMES = {"addition": "main", "sha256": "sha256"}
 
 
 def figure(what: str, measured: int, limit: int) -> None:
@@ -59,21 +62,16 @@ def test_the_stand_in(tmp_path: Path, lib: Path) -> None:
     assert int(done.stdout) >= STAND_IN_KIB * 1024, done.stderr
 
 
-def test_tasks_in_a_row(tmp_path: Path, lib: Path) -> None:
-    """One after the other in a small heap: none fails for want of memory, which a heap in pieces would end in."""
+@pytest.mark.parametrize(("example", "inputs", "kib"), [("addition", [10, 20], TASKS_KIB), ("sha256", [1], PAGE_KIB)])
+def test_tasks_in_a_row(tmp_path: Path, lib: Path, example: str, inputs: list[int], kib: int) -> None:
+    """One after the other in a small heap: none fails for want of memory, which a heap in pieces would end in, and none
+    waits for it."""
     with machines(tmp_path, lib) as made:
-        board = made.start("board", heap_kib=TASKS_KIB + STAND_IN_KIB, quiet=True)
+        board = made.start("board", heap_kib=kib + STAND_IN_KIB, quiet=True)
         count = effort(1000)
         try:
-            ended = [made.world.run(f"t{at}", "main", "addition", [10, 20]) for at in range(count)]
+            ended = [made.world.run(f"t{at}", NAMES[example], example, inputs) for at in range(count)]
         except MotetError as error:
             board.stop(signal.SIGKILL)
             raise AssertionError(board.text) from error
         assert [task.get("error_info") for task in ended] == [None] * count
-
-
-def test_a_task_with_a_page_of_memory(tmp_path: Path, lib: Path) -> None:
-    """Those in a row are held by tests/firmware, where the memory is wasm3's own."""
-    with machines(tmp_path, lib) as made:
-        made.start("board", heap_kib=PAGE_KIB + STAND_IN_KIB, quiet=True)
-        assert made.world.run("t", "sha256", "sha256", [1])["results"] == "-34948692\n"

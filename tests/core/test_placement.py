@@ -140,6 +140,24 @@ def test_what_no_known_proplet_can_ever_do_says_so():
     assert play.starts() == ["memory"]
 
 
+def test_the_memory_that_a_task_has_is_there_for_the_next_on_a_device_with_one_slot():
+    play = Play()
+    hello(play, "board", slots=1, mem_free=100 << 10, mem_total=128 << 10)
+    for name in ("one", "two", "three"):
+        play.task(name, resources={"memory_kb": 64})
+    assert play.starts() == ["one"]
+    fields = {"boot": "boot", "seq": 1, "mem_free": 36 << 10, "uptime_s": 1, "running": [("one", 1)]}
+    play.do(commands.Beat("board", fields))
+    play.end("one")
+    assert play.starts() == ["two"]
+    play.end("two")
+    assert play.starts() == ["three"]
+    play.end("three")
+    play.do(commands.Beat("board", {**fields, "running": []}))
+    play.task("four", resources={"memory_kb": 64})
+    assert play.engine.pending_reason(play.at("four")) == "no alive proplet has 64 KiB of memory free"
+
+
 def test_wishes_that_are_met_one_by_one_but_by_nobody_together_are_all_named():
     play = Play()
     hello(play, "a", labels={"site": "north"})

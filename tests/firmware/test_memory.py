@@ -79,7 +79,7 @@ def test_tasks_in_a_row(boards: Boards, example: str, path: str) -> None:
     """One after the other, loaded into a small heap and freed: none fails, and the board lives on."""
     name, inputs, kib = TASKS[example]
     board = boards.start(kib[path], quiet=True, path=path)
-    count = effort(500)
+    count = effort(1000)
     ended = [boards.world.run(f"t{at}", name, example, inputs) for at in range(count)]
     assert [task.get("error_info") for task in ended] == [None] * count
     assert board.child.poll() is None

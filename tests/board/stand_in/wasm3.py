@@ -9,6 +9,8 @@ import os
 import socket
 import struct
 
+from edge import board
+
 
 class _Wire:
     def __init__(self):
@@ -22,6 +24,9 @@ class _Wire:
         self._socket.write(struct.pack("<II", len(words), len(data)) + words)
         self._socket.write(data)
         return json.loads(self._socket.read(struct.unpack("<I", self._socket.read(4))[0]))
+
+    def close(self):
+        self._socket.close()
 
     def fill(self, memory):
         view = memoryview(memory)
@@ -40,14 +45,28 @@ def _unpack(values):
 # One module runs at a time, so the memory of the last is taken again: a bytearray goes only when the collector finds
 # that nothing on the stack looks like its address. What is in it comes from the other process.
 _last = None
+_lent = False
 
 
 def _take(size):
-    global _last
+    global _last, _lent
     if size and (_last is None or len(_last) != size):
         _last = None
         _last = bytearray(size)
+    _lent = size > 0
     return _last if size else None
+
+
+_free_and_total = board.memory
+
+
+def _memory():
+    """What lies here for the next module is free, as in the firmware, which gives it back."""
+    free, total = _free_and_total()
+    return free if _lent or _last is None else free + len(_last), total
+
+
+board.memory = _memory
 
 
 class Function:
@@ -101,6 +120,10 @@ class Runtime:
         self._lent = True
         return memoryview(self._memory)
 
+    def close(self):
+        global _lent
+        self._memory, _lent = None, False
+
     def finish(self, message):
         """Ask, and run host functions until the answer is there."""
         raised = None
@@ -128,6 +151,9 @@ class Environment:
 
     def new_runtime(self, stack_bytes):
         return Runtime(self._wire, stack_bytes)
+
+    def close(self):
+        self._wire.close()
 
     def parse_module(self, data):
         answer = self._wire.ask(["parse"], data)
