@@ -49,17 +49,29 @@ def flash_free(folder: str) -> int:
     return facts[0] * facts[3]
 
 
-def caps(board: "Any") -> "dict[str, Any]":
-    kept = "edge.caps" in sys.modules
-    from edge.caps import caps_of  # not before there is a connection
+def reset_cause() -> str:
+    """Why the board started: power, hard, watchdog, sleep, soft, or "" where it does not say."""
+    try:
+        import machine  # type: ignore[import-not-found]
 
-    found = caps_of(ABIS, board)
-    if not kept:  # no task has brought them: a board at rest does not keep what it needs for one message
-        for name in ("edge.caps", "shared.host"):
-            package, _, module = name.partition(".")
-            delattr(sys.modules[package], module)
-            del sys.modules[name]
-    return found
+        cause = machine.reset_cause()
+    except (ImportError, AttributeError):
+        return ""
+    for word in ("PWRON:power", "HARD:hard", "WDT:watchdog", "DEEPSLEEP:sleep", "SOFT:soft"):
+        name, _, said = word.partition(":")
+        if getattr(machine, name + "_RESET", None) == cause:
+            return said
+    return ""
+
+
+def forget() -> None:
+    """Drop what was loaded to say hello, unless tasks have loaded it too: a board at rest has no use for it."""
+    if "edge.tasks" in sys.modules:
+        return
+    for name in ("edge.hello", "edge.caps", "shared.host"):
+        package, _, module = name.partition(".")
+        delattr(sys.modules[package], module)
+        del sys.modules[name]
 
 
 def make_runner(board: "Any") -> "Any":

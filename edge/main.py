@@ -13,7 +13,7 @@ from edge import files
 from edge.clock import now_ms
 from edge.link import Link
 from edge.presence import Presence
-from shared import PROTOCOL, VERSION, const, topics
+from shared import const, topics
 from shared.faults import BadRequest, MotetError
 from shared.messages import make_up, read_down
 
@@ -21,6 +21,9 @@ TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+
+current: "Edge | None" = None  # that runs here, or ran last
 
 
 async def run(
@@ -36,13 +39,15 @@ async def run(
     runner: "Any" = None,
     base_s: float = 1.0,
     board: "Any" = None,
+    watchdog: "Any" = None,
 ) -> None:
     """Be an edge until cancelled: then the hub hears DISCONNECT and everything that runs is ended.
 
     device: its id, also its username when there is a password. data: the folder for modules, results and what ran
     here. ssl: an SSLContext. log is called with one sentence at a time. runner: see edge.wasm; the device's own when
-    None. base_s: the backoff's unit. board: whom the host functions of hardware ask, see edge.wasm. BadRequest: the id
-    is none, or slots is not 1 to 64.
+    None. base_s: the backoff's unit. board: whom the host functions of hardware ask, see edge.wasm. watchdog: its
+    feed() is called at least every second, as long as the loop turns. BadRequest: the id is none, or slots is not 1 to
+    64.
     """
     if not topics.valid_device(device):
         raise BadRequest("a device's id is 1 to 64 of A-Za-z0-9._-, not %r" % device)
@@ -50,10 +55,11 @@ async def run(
         raise BadRequest("slots must be 1 to 64, not %r" % slots)
     if runner is None and platform.WARM:
         runner = platform.make_runner(board)
-    edge = Edge(device, data, slots, labels or {}, log, runner, board)
+    global current
+    edge = current = Edge(device, data, slots, labels or {}, log, runner, board)
     if runner is not None:
         await runner.open()
-    ticking = asyncio.create_task(edge.tick())
+    ticking = asyncio.create_task(edge.tick(watchdog))
     try:
         await edge.link.serve(host, port, password, ssl, base_s)
     finally:
@@ -76,6 +82,7 @@ class Edge:
         board: "Any",
     ) -> None:
         self.data = data
+        self.labels = labels
         self.board = board
         self._log = log
         self.runner = runner
@@ -86,16 +93,8 @@ class Edge:
         if platform.WARM or files.names(data + "/outbox"):
             self._work()
         self.boot = hexlify(os.urandom(8)).decode()
-        self._booted_ms = now_ms()
-        self.facts = {
-            "proto": PROTOCOL,
-            "agent": VERSION,
-            "runtime": platform.runtime(),
-            "slots": slots,
-            "labels": labels,
-            "max_message": platform.MAX_MESSAGE,
-            "max_chunk": platform.MAX_CHUNK,
-        }
+        self.booted_ms = now_ms()
+        self.greeted = False  # by the hub since the boot: it has heard the last words
         self.link = Link(device, self, 64 + platform.OUTBOX, _unit, log)
         self.dropped = 0
 
@@ -115,6 +114,9 @@ class Edge:
             return
         if kind == "welcome":
             self.link.welcomed()
+            if not self.greeted:
+                self.greeted = True
+                files.remove(self.data + "/fault")
         else:
             self._work()
         self.do(self.agent.message(kind, fields, now_ms()))
@@ -126,23 +128,23 @@ class Edge:
             fields["boot"] = self.boot
             fields["mem_free"], fields["mem_total"] = platform.memory()
         if kind == "hello":
-            fields.update(self.facts)
-            fields["caps"] = platform.caps(self.board)
-            fields["flash_free"] = platform.flash_free(self.data)
-            known = self.tasks.modules.order if self.tasks else files.by_age(self.data + "/modules")
-            whole = [name for name in reversed(known) if len(name) == 64]  # a part's name is longer
-            fields["modules"] = whole[: platform.MAX_MODULES]
+            from edge.hello import hello
+
+            fields.update(hello(self, platform))
+            platform.forget()
         elif kind == "beat":
-            fields["uptime_s"] = (now_ms() - self._booted_ms) // 1000
+            fields["uptime_s"] = (now_ms() - self.booted_ms) // 1000
         return make_up(kind, fields)
 
     def drop(self, why: str) -> None:
         self.dropped += 1
         self._log(why)
 
-    async def tick(self) -> None:
-        """Let the agent know that time passes, for ever."""
+    async def tick(self, watchdog: "Any") -> None:
+        """Let the agent and the watchdog know that time passes, for ever."""
         while True:
+            if watchdog is not None:
+                watchdog.feed()
             await asyncio.sleep(min(1000, self.agent.beat_ms // 4) / 1000)
             try:
                 self.do(self.agent.tick(now_ms()))
@@ -164,12 +166,13 @@ class Edge:
     def _work(self) -> "Any":
         if self.tasks is None:
             from edge.agent import Agent
-            from edge.tasks import Tasks
+            from edge.tasks import Tasks, seen
 
             if self.runner is None:
                 self.runner = platform.make_runner(self.board)
             self.tasks = tasks = Tasks(self, self.data, platform, self._log)
-            self.agent = Agent(self.agent.slots, platform.OUTBOX, tasks.outbox.keys(), tasks.seen(), self.agent)
+            ran = seen(self.data + "/seen")
+            self.agent = Agent(self.agent.slots, platform.OUTBOX, tasks.outbox.keys(), ran, self.agent)
         return self.tasks
 
 

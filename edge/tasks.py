@@ -35,7 +35,8 @@ class Tasks:
         elif kind == "drop":
             self.outbox.drop(*what)
         elif kind == "remember":
-            self._remember(*what)
+            # Not synced: after a power cut the hub ends by itself what this boot does not name.
+            self._note("/seen", what[0])
         elif kind == "look":
             self._look(*what)
         elif kind == "chunk":
@@ -43,6 +44,7 @@ class Tasks:
         elif kind == "run":
             start = what[0]
             path = self.modules.path(start["module"]) or ""
+            self._note("/last", [start["task"], start["attempt"]])
             self.owner.runner.start(start, path, self.on_started, self.on_finished, self.on_event)
         elif kind == "stop":
             self.owner.runner.stop(*what)
@@ -52,17 +54,9 @@ class Tasks:
         if not self.outbox.put(fields["task"], fields["attempt"], payload):
             self._log("the disk refused a result: it is held in memory until the hub has it")
 
-    def seen(self) -> "list[tuple[str, int]]":
-        """The (task, attempt) that ran here last; none when the file is not as it was written."""
+    def _note(self, name: str, what: "list[Any]") -> None:
         try:
-            return [(task, attempt) for task, attempt in json.loads(files.read(self.data + "/seen") or b"[]")]
-        except (ValueError, TypeError):
-            return []
-
-    def _remember(self, pairs: "list[list[Any]]") -> None:
-        try:
-            # Not synced: after a power cut the hub ends by itself what this boot does not name.
-            files.write(self.data + "/seen", json.dumps(pairs).encode(), sync=False)
+            files.write(self.data + name, json.dumps(what).encode(), sync=False)
         except OSError as error:
             self._log("the disk refused the list of what ran here: %s" % error)
 
@@ -101,3 +95,11 @@ class Tasks:
 
     def on_finished(self, task: str, attempt: int, result: "dict[str, Any]") -> None:
         self.owner.do(self.owner.agent.finished(task, attempt, result))
+
+
+def seen(path: str) -> "list[tuple[str, int]]":
+    """The (task, attempt) that ran here last; none when the file is not as it was written."""
+    try:
+        return [(task, attempt) for task, attempt in json.loads(files.read(path) or b"[]")]
+    except (ValueError, TypeError):
+        return []

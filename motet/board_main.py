@@ -1,13 +1,16 @@
 """main.py of a board, which `motet flash` puts there: joins the Wi-Fi and is an edge. It is told by motet.json:
 
     {"host": "192.168.1.10", "port": 1883, "id": "greenhouse",
-     "wifi": ["name", "key"], "password": "…", "labels": {"site": "roof"}, "ca": "ca.der", "data": "motet"}
+     "wifi": ["name", "key"], "password": "…", "labels": {"site": "roof"}, "ca": "ca.der", "data": "motet",
+     "watchdog": 8}
 
 host and id must be there. ca: a file with the certificate that signs the hub's, and then the connection is TLS.
+watchdog: seconds after which the board starts anew when the edge hangs.
 """
 
 import asyncio
 import json
+import os
 import sys
 import time
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
 CONFIG = "motet.json"
 NEW = ".new"
+DATA = "motet"
 JOIN_S = 30
 LOOK_S = 10
 # Files that were copied go before what the firmware has frozen in it.
@@ -25,14 +29,17 @@ LIB = "/lib"
 
 def main() -> None:
     """Be an edge for ever. After a fault, such as no memory or no Wi-Fi, the board starts anew: results are on disk."""
+    data = DATA
     try:
         config = configuration(CONFIG)
+        data = config.get("data", DATA)
         if LIB in sys.path:
             sys.path.remove(LIB)
             sys.path.insert(0, LIB)
-        asyncio.run(_main(config))
+        asyncio.run(_main(config, data))
     except Exception as error:
         sys.print_exception(error)  # type: ignore[attr-defined]
+        _keep(data, error)
         time.sleep(5)
         import machine  # type: ignore[import-not-found]
 
@@ -51,7 +58,29 @@ def configuration(path: str) -> "dict[str, Any]":
     raise why
 
 
-async def _main(config: "dict[str, Any]") -> None:
+def _keep(data: str, error: Exception) -> None:
+    """Why it starts anew: the next boot tells the hub."""
+    try:
+        if data not in os.listdir():
+            os.mkdir(data)
+        with open(data + "/fault", "w") as file:
+            file.write(repr(error)[:200])
+    except OSError:  # the disk is full, or what failed
+        pass
+
+
+def _watchdog(seconds: "float | None") -> "Any":
+    if not seconds:
+        return None
+    try:
+        from machine import WDT
+    except ImportError:
+        print("this board has no watchdog")
+        return None
+    return WDT(timeout=int(seconds * 1000))
+
+
+async def _main(config: "dict[str, Any]", data: str) -> None:
     wlan = join(config["wifi"]) if config.get("wifi") else None
     joined = wlan and asyncio.create_task(_stay(wlan, config["wifi"]))  # kept: a loop may hold its tasks weakly
     ssl = None
@@ -65,11 +94,12 @@ async def _main(config: "dict[str, Any]") -> None:
         config["host"],
         config.get("port", 1883),
         config["id"],
-        config.get("data", "motet"),
+        data,
         password=config.get("password"),
         ssl=ssl,
         labels=config.get("labels"),
         log=print,
+        watchdog=_watchdog(config.get("watchdog")),
     )
     del joined
 

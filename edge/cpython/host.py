@@ -4,7 +4,6 @@ import os
 import sys
 from typing import Any
 
-from edge.caps import caps_of
 from edge.cpython.pool import Pool
 
 SLOTS = 4
@@ -39,8 +38,12 @@ def flash_free(folder: str) -> int:
     return facts.f_bavail * facts.f_frsize
 
 
-def caps(board: Any) -> dict[str, Any]:
-    return caps_of(ABIS, board)
+def reset_cause() -> str:
+    return ""  # a process does not know how the one before it ended
+
+
+def forget() -> None:
+    pass
 
 
 def make_runner(board: Any) -> Pool:

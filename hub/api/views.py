@@ -176,6 +176,9 @@ def proplet_view(proplet: Proplet) -> Doc:
         "uptime_s": proplet.uptime_s,
         "running": [task.id for task in proplet.running.values()],
     }
+    words = doc.get("last_words")
+    if words:
+        view["last_words"] = {**words, "at": time_text(words["at"])}
     view["metadata"] = {"wasm_runtime": "wasm3"}
     if doc.get("agent"):
         view["metadata"] |= {"proplet_version": doc["agent"], "total_memory_bytes": doc["mem_total"]}

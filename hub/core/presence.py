@@ -41,6 +41,15 @@ _HELLO = ("boot", "agent", "runtime", "caps", "mem_free", "mem_total", "flash_fr
           "max_chunk")  # fmt: skip
 
 
+_LAST = {"cause": str, "task": str, "attempt": int, "text": str}
+
+
+def _words(last: Doc) -> Doc:
+    """Last words as they are kept: fields that are known and of their type; of text no more than a device may send."""
+    found = {key: last[key] for key, kind in _LAST.items() if type(last.get(key)) is kind}
+    return {key: value[:256] if isinstance(value, str) else value for key, value in found.items()}
+
+
 def hello(world: World, command: Hello) -> None:
     proplet = world.proplets.get(command.device)
     if proplet is None:
@@ -52,7 +61,10 @@ def hello(world: World, command: Hello) -> None:
     _note_memory(proplet, fields)
     _seen(world, proplet)
     history = [*(proplet.doc.get("alive_history") or ()), world.now.wall][-ALIVE_HISTORY:]
-    _write_seen(world, proplet, {**{key: fields.get(key) for key in _HELLO}, "alive_history": history})
+    changes = {**{key: fields.get(key) for key in _HELLO}, "alive_history": history}
+    if fields.get("last"):  # said once a boot
+        changes["last_words"] = {**_words(fields["last"]), "at": world.now.wall}
+    _write_seen(world, proplet, changes)
     proplet.read_caps()
     # The last used comes first.
     proplet.modules = dict.fromkeys(str(one) for one in reversed(fields.get("modules") or ()))

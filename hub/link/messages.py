@@ -9,7 +9,7 @@ from shared.messages import DOWN, MAX_DOWN, MAX_UP, check, read_object
 # In the notation of shared.messages.
 UP = {
     "hello": "proto:i1000 boot:s64 agent:s64 runtime:s64 caps:d mem_free:i mem_total:i flash_free?i slots:i64 labels?d "
-    "max_message?i262144 max_chunk?i65536 running:p256 outbox:p256 modules?l64",
+    "max_message?i262144 max_chunk?i65536 running:p256 outbox:p256 modules?l64 last?d",
     "beat": "boot:s64 seq:i mem_free:i uptime_s:i running:p256 rssi?n",
     "started": "task:s64 attempt:i",
     "result": "task:s64 attempt:i ok:b outputs?l4096 text?s49152 output?s49152 stdout?s49152 stderr?s49152 exit_code?i "

@@ -32,3 +32,16 @@ async def test_a_device_of_another_protocol_is_sent_away(stage):
     hello |= {"slots": 1, "running": [], "outbox": []}
     stage.bridge.message("d1", "hello", json.dumps(hello).encode())
     assert stage.link.kicked == ["d1"]
+
+
+async def test_last_words_are_kept_as_far_as_they_are_such(stage):
+    stage.join("d1")
+    assert "last_words" not in (await stage.call("GET", "/proplets/d1")).json()
+    hello = {"proto": 1, "boot": "b", "agent": "0", "runtime": "x", "caps": {}, "mem_free": 1, "mem_total": 1}
+    hello |= {"slots": 1, "running": [], "outbox": []}
+    last = {"cause": "watchdog", "task": "t", "attempt": True, "text": "x" * 999, "more": {}}
+    stage.bridge.message("d1", "hello", json.dumps({**hello, "last": last}).encode())
+    stage.bridge.message("d1", "hello", json.dumps(hello).encode())  # it says them once
+    said = (await stage.call("GET", "/proplets/d1")).json()["last_words"]
+    assert said.pop("at").endswith("Z")
+    assert said == {"cause": "watchdog", "task": "t", "text": "x" * 256}

@@ -15,7 +15,7 @@ from hashlib import sha256
 import board_config
 import board_main
 
-from edge import agent, files, main
+from edge import agent, files, main, tasks
 from edge.modules import Modules
 from edge.outbox import Outbox
 from tests.board.powercuts import ROOT, Check, Fat, Lfs
@@ -85,7 +85,7 @@ class Pairs(Scenario):
         return lambda: files.write(self.path, json.dumps([["task", number]] * 50).encode(), sync=False)
 
     def look(self):
-        pairs = main._load_seen(self.path)
+        pairs = tasks.seen(self.path)
         if pairs not in ([], [("task", pairs and pairs[0][1])] * 50):
             return "torn: %r" % pairs
         return pairs[0][1] if pairs else -1
@@ -210,9 +210,10 @@ class Whole(Results):
         edge = main.Edge("dev", DATA, 1, {}, lambda line: None, Runner(), None)
         edge.link = Hub()
         self.ran, self.recorded = {}, {}  # task: the number of steps after which this is so
-        steps = [lambda: edge.do(edge.agent.connected(0)), self._hear(edge, "welcome", epoch=1, beat_s=10)]
+        welcome = {"epoch": 1, "time_ms": 1, "beat_s": 10, "lease_s": 30, "max_chunk": 1024}
+        steps = [lambda: edge.do(edge.agent.connected(0)), self._hear(edge, "welcome", **welcome)]
         for task in self.tasks:
-            start = {"task": task, "attempt": 1, "module": self.module, "name": "n", "limits": {}}
+            start = {"task": task, "attempt": 1, "module": self.module, "size": 6, "name": "n", "limits": {}}
             steps.append(self._hear(edge, "start", **start))
             steps.append(lambda: edge.runner.finish())
             self.ran[task] = len(steps)
@@ -222,7 +223,7 @@ class Whole(Results):
         return steps
 
     def _hear(self, edge, kind, **fields):
-        return lambda: edge.do(edge.agent.message(kind, fields, 0))
+        return lambda: edge.heard(json.dumps(dict(fields, type=kind)).encode())
 
     def look(self):
         edge = main.Edge("dev", DATA, 1, {}, lambda line: None, Runner(), None)

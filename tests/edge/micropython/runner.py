@@ -5,6 +5,7 @@ import json
 import sys
 import time
 
+from edge.caps import caps_of
 from edge.main import platform
 from edge.wasm import InProcessRunner
 
@@ -36,7 +37,7 @@ async def beat(beats):
 
 
 async def main():
-    found = {"caps": platform.caps(None)}
+    found = {"caps": caps_of(platform.ABIS, None)}
     runs = Runs(sys.argv[1])
     await runs.runner.open()
 
