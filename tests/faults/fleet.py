@@ -32,7 +32,7 @@ class Runner:
         on_started(*key)
         value = start["inputs"][0]
         result = {"ok": True, "outputs": [value], "text": f"{value}\n"}
-        wait_s = self._fleet.chance.uniform(0, TASK_S)
+        wait_s = self._fleet.chance.uniform(0, self._fleet.task_s)
         asyncio.get_running_loop().call_later(wait_s, on_finished, *key, result)
 
     def stop(self, task: str, attempt: int, grace_ms: int) -> None:
@@ -62,11 +62,13 @@ class Member(Edge):
 class Fleet:
     """Edges at one port of this machine.
 
-    runs: how often each attempt was run; released: whose result the hub has acknowledged; connections: sessions so far
+    runs: how often each attempt was run; released: whose result the hub has acknowledged; connections: sessions so far;
+    task_s: how long a task takes at most
     """
 
     def __init__(self, folder: Path, port: int, count: int, seed: int, base_s: float) -> None:
         self.chance = random.Random(seed)
+        self.task_s = TASK_S
         self.runs: Counter[Key] = Counter()
         self.released: set[Key] = set()
         self.on_released: Callable[[str, int], None] = lambda task, attempt: None

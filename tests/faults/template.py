@@ -2,17 +2,22 @@
 
 import importlib
 import json
+import mmap
 import os
 import signal
+import struct
 import subprocess
 import sys
+import time
 import traceback
+from pathlib import Path
 from typing import Any
 
 from tests.e2e.world import READY, ROOT, Child, World, clean_environ
 
 # What a hub imports only when it starts.
 _LATE = ("motet.config", "motet.logs", "hub.main", "uvloop", "uvicorn.loops.auto", "uvicorn.protocols.http.auto")
+OFFSET = struct.Struct("d")
 
 
 class Template(Child):
@@ -22,10 +27,10 @@ class Template(Child):
         command = [sys.executable, "-m", "tests.faults.template"]
         super().__init__(command, ROOT, clean_environ(), subprocess.PIPE)
 
-    def fork(self, arguments: tuple[str, ...], snapshot_bytes: int | None) -> "Forked":
+    def fork(self, arguments: tuple[str, ...], snapshot_bytes: int | None, wall: str) -> "Forked":
         self.text = ""
         assert self.child.stdin is not None
-        self.child.stdin.write(json.dumps([arguments, snapshot_bytes]).encode() + b"\n")
+        self.child.stdin.write(json.dumps([arguments, snapshot_bytes, wall]).encode() + b"\n")
         self.child.stdin.flush()
         return Forked(self, int(self.line(r"forked (\d+)\n")[1]))
 
@@ -53,11 +58,18 @@ class ForkedWorld(World):
     snapshot_bytes: a hub begins a snapshot whenever its journal has so many; None for as many as it does by itself.
     """
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.template = Template()
         self.forks = True
         self.snapshot_bytes: int | None = None
-        super().__init__(*arguments)
+        self._wall = folder / "wall"
+        self._wall.write_bytes(OFFSET.pack(0.0))
+        super().__init__(folder, *options)
+
+    def set_clock(self, offset_s: float) -> None:
+        """Sets the clock on the wall of the hub, and of those that are forked after it, to so much beside ours."""
+        with self._wall.open("r+b") as file:
+            file.write(OFFSET.pack(offset_s))
 
     def await_ready(self) -> None:
         self.hub.line(READY.pattern)
@@ -71,26 +83,27 @@ class ForkedWorld(World):
     def _start(self, *arguments: str) -> Any:
         if not self.forks or arguments[0] != "hub":
             return super()._start(*arguments)
-        return self.template.fork((*arguments, "--config", os.devnull), self.snapshot_bytes)
+        return self.template.fork((*arguments, "--config", os.devnull), self.snapshot_bytes, str(self._wall))
 
 
 def main() -> None:
     for name in _LATE:
         importlib.import_module(name)
     for line in sys.stdin:
-        arguments, snapshot_bytes = json.loads(line)
+        order = json.loads(line)
         pid = os.fork()
         if pid == 0:
-            os._exit(_run(arguments, snapshot_bytes))
+            os._exit(_run(*order))
         print(f"forked {pid}", flush=True)
         _, status = os.waitpid(pid, 0)
         print(f"ended {pid} {os.waitstatus_to_exitcode(status)}", flush=True)
 
 
-def _run(arguments: list[str], snapshot_bytes: int | None) -> int:
+def _run(arguments: list[str], snapshot_bytes: int | None, wall: str) -> int:
     from hub.store.journal import Journal
     from motet.cli import main as command
 
+    _follow(wall)
     if snapshot_bytes is not None:
         Journal.__init__.__kwdefaults__.update(compact_min_bytes=snapshot_bytes, compact_ratio=0.0)
     try:
@@ -100,6 +113,14 @@ def _run(arguments: list[str], snapshot_bytes: int | None) -> int:
         return 1
     finally:
         sys.stdout.flush()
+
+
+def _follow(wall: str) -> None:
+    """From here on, time.time() is beside the real one by what stands in the file."""
+    real = time.time
+    with open(wall, "rb") as file:
+        offset = mmap.mmap(file.fileno(), OFFSET.size, prot=mmap.PROT_READ)
+    time.time = lambda: real() + OFFSET.unpack_from(offset)[0]
 
 
 if __name__ == "__main__":
