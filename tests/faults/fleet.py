@@ -81,7 +81,7 @@ class Fleet:
     async def __aenter__(self) -> "Fleet":
         for member in self.members:
             serving = member.link.serve("127.0.0.1", self._port, None, None, self._base_s)
-            self._running += asyncio.create_task(serving), asyncio.create_task(member.tick())
+            self._running += asyncio.create_task(serving), asyncio.create_task(member.tick(None))
         return self
 
     async def __aexit__(self, *_: object) -> None:
