@@ -15,6 +15,8 @@ Every method returns a list of actions, to be done in their order:
 Times are milliseconds that only grow.
 """
 
+from edge.events import Events
+from edge.fetch import Fetches
 from edge.presence import Presence
 from shared import const
 from shared.faults import failure
@@ -70,8 +72,8 @@ class Agent(Presence):
         self._keep = min(_SEEN * slots, _MOST_SEEN)  # 64 take a board 12 KB when they are written
         self.seen = list(seen)[-self._keep :]
         self._work: list[_Work] = []  # in the order they were accepted
-        self._fetches: Any = None  # as the events, from the first work on
-        self.events: Any = None
+        self._fetches = Fetches()
+        self.events = Events()
         self._logs = 0
 
     # What the rest of the edge asks
@@ -95,7 +97,7 @@ class Agent(Presence):
         elif kind == "start":
             self._start(fields)
         elif kind == "chunk":
-            if self._work and self._fetches.expects(fields["module"], fields["offset"]):
+            if self._fetches.expects(fields["module"], fields["offset"]):
                 self._act("chunk", fields)
         elif kind == "stop":
             self._on_stop(fields)
@@ -109,7 +111,7 @@ class Agent(Presence):
     def tick(self, now_ms: int) -> "list[tuple[Any, ...]]":
         """Time passes: call it at least four times a beat."""
         self.actions = Presence.tick(self, now_ms)
-        if self.welcomed and self._work:
+        if self.welcomed:
             for module in self._fetches.due(now_ms):
                 self._ask(module, now_ms)
             self._say(self.events.due(now_ms))
@@ -119,8 +121,7 @@ class Agent(Presence):
 
     def module_ready(self, module: str) -> "list[tuple[Any, ...]]":
         """It is here, whole and checked."""
-        if self._work:
-            self._fetches.drop(module)
+        self._fetches.drop(module)
         for work in self._work:
             if work.phase == _FETCHING and work.start["module"] == module:
                 work.phase = _READY
@@ -188,9 +189,8 @@ class Agent(Presence):
         for work in self._work:
             if work.phase == _BEGUN:
                 self._tell_started(work)
-        if self._work:
-            for module in self._fetches.names():
-                self._ask(module, now_ms)
+        for module in self._fetches.names():
+            self._ask(module, now_ms)
         for key in self.outbox:
             self._act("report", *key)
 
@@ -210,11 +210,6 @@ class Agent(Presence):
                 text = "the outbox is full: %d results wait for the hub" % len(self.outbox)
                 self._act("publish", "log", {"task": fields["task"], "level": "warning", "text": text}, 0)
         else:
-            if self._fetches is None:
-                from edge.events import Events
-                from edge.fetch import Fetches
-
-                self._fetches, self.events = Fetches(), Events()
             self._work.append(work)
             self._remember(work.key)
             self._act("look", fields["module"])

@@ -1,6 +1,8 @@
 """Time for the edge: milliseconds that only grow, on CPython and MicroPython alike."""
 
-try:
+import sys
+
+if sys.implementation.name == "cpython":
     from time import monotonic_ns
 
     def now_ms() -> int:
@@ -11,7 +13,7 @@ try:
         """The same with fractions, to measure short durations."""
         return monotonic_ns() / 1e6
 
-except ImportError:  # MicroPython: a counter that wraps every 12 days on a 32-bit board
+else:  # a counter that wraps every 12 days on a 32-bit board
     from time import ticks_diff, ticks_ms  # type: ignore[attr-defined]
 
     _last: list[int] = [ticks_ms(), 0]

@@ -5,16 +5,12 @@ first left none, and overwriting in place left a torn one.
 """
 
 import os
+import sys
 
 from shared import const
 
-try:
+if sys.implementation.name == "cpython":
     from os import fsync
-except ImportError:  # MicroPython: closing a file on littlefs writes it out
-
-    def fsync(fd: int) -> None:  # type: ignore[misc]
-        pass
-
 
 _NEW = const(".new")
 
@@ -32,7 +28,7 @@ def write(path: str, data: bytes, sync: bool = True) -> None:
 
 def _flush_name(path: str) -> None:
     """Have a file's new name on the disk: on Linux a synced file can still lose it in a power cut."""
-    if hasattr(os, "O_DIRECTORY"):  # MicroPython has no descriptors of folders, and littlefs no need of them
+    if sys.implementation.name == "cpython":  # MicroPython has no descriptors of folders, and no need of them
         folder = os.open(path.rpartition("/")[0] or ".", os.O_RDONLY)
         try:
             fsync(folder)
@@ -43,8 +39,8 @@ def _flush_name(path: str) -> None:
 def flush(file: "object") -> None:
     """Have an open file's content on the disk, where the system can."""
     file.flush()  # type: ignore[attr-defined]
-    if hasattr(file, "fileno"):
-        fsync(file.fileno())
+    if sys.implementation.name == "cpython":  # closing a file on a board's file systems writes it out
+        fsync(file.fileno())  # type: ignore[attr-defined]
 
 
 def read(path: str) -> "bytes | None":

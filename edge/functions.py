@@ -2,6 +2,7 @@
 them: spans of the module's memory, the task's input as bytes."""
 
 import json
+import sys
 from os import urandom
 
 from edge.abi import text_fields
@@ -159,13 +160,12 @@ def to_json(value: "Any") -> str:
         raise TaskFailure("the inputs are nested too deeply", "bad_inputs")  # noqa: B904
 
 
-try:
-    json.dumps("", ensure_ascii=False)
+if sys.implementation.name == "cpython":
 
     def _dumps(value: "Any") -> str:
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
-except TypeError:  # MicroPython: it never escapes them
+else:  # it never escapes them
 
     def _dumps(value: "Any") -> str:
         return json.dumps(value, separators=(",", ":"))

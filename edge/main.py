@@ -2,12 +2,8 @@
 
 import asyncio
 import os
+import sys
 from binascii import hexlify
-
-try:
-    from edge.cpython import host as platform
-except ImportError:  # MicroPython: that folder is not on a board
-    from edge import board as platform  # type: ignore[no-redef]
 
 from edge import files
 from edge.clock import now_ms
@@ -21,6 +17,11 @@ TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+if sys.implementation.name == "cpython":
+    from edge.cpython import host as platform
+else:
+    from edge import board as platform  # type: ignore[no-redef]
 
 
 current: "Edge | None" = None  # that runs here, or ran last

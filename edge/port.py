@@ -1,5 +1,7 @@
 """The port of edge.host for a task in this process."""
 
+import sys
+
 from edge.caps import offers
 from edge.clock import now_ms
 from shared import const
@@ -10,7 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-try:
+if sys.implementation.name == "cpython":
+    from time import sleep
+
+    def others_run(ms: int) -> None:
+        """So much time passes: a loop does not run within itself."""
+        sleep(ms / 1000)
+
+else:
     from asyncio import core  # type: ignore[attr-defined]
 
     async def _nap(ms: int) -> None:
@@ -23,13 +32,6 @@ try:
             core.run_until_complete(core.create_task(_nap(ms)))
         finally:
             core.cur_task = current
-
-except ImportError:  # CPython: a loop does not run within itself
-    from time import sleep
-
-    def others_run(ms: int) -> None:
-        """So much time passes."""
-        sleep(ms / 1000)
 
 
 # How long the rest of the edge may have to wait for a task.

@@ -62,9 +62,9 @@ class Tasks:
 
     def _look(self, module: str) -> None:
         if self.modules.path(module) is None:
-            self.owner.do(self.owner.agent.module_part(module, self.modules.part_size(module), now_ms()))
+            self._tell("module_part", module, self.modules.part_size(module), now_ms())
         else:
-            self.owner.do(self.owner.agent.module_ready(module))
+            self._tell("module_ready", module)
 
     def _store_chunk(self, fields: "dict[str, Any]") -> None:
         module = fields["module"]
@@ -72,29 +72,33 @@ class Tasks:
             data = a2b_base64(fields["data"])
             whole = self.modules.append(module, fields["offset"], fields["total"], data, self.owner.agent.modules())
         except Damaged:
-            self.owner.do(self.owner.agent.module_damaged(module, now_ms()))
+            self._tell("module_damaged", module, now_ms())
         except TooLarge as error:
-            self.owner.do(self.owner.agent.module_failed(module, "too_large", error.message))
+            self._tell("module_failed", module, "too_large", error.message)
         except OSError as error:
-            self.owner.do(self.owner.agent.module_failed(module, "too_large", "no room for the module: %s" % error))
+            self._tell("module_failed", module, "too_large", "no room for the module: %s" % error)
         except ValueError:  # the agent asks again
             self.owner.drop("a chunk of the hub was dropped: it is no base64")
         else:
             if whole:
-                self.owner.do(self.owner.agent.module_ready(module))
+                self._tell("module_ready", module)
             else:
-                self.owner.do(self.owner.agent.module_part(module, self.modules.part_size(module), now_ms()))
+                self._tell("module_part", module, self.modules.part_size(module), now_ms())
+
+    def _tell(self, what: str, *facts: "Any") -> None:
+        """Tell the agent, and do what it then wants done."""
+        self.owner.do(getattr(self.owner.agent, what)(*facts))
 
     # What the runner says
 
     def on_started(self, task: str, attempt: int) -> None:
-        self.owner.do(self.owner.agent.started(task, attempt))
+        self._tell("started", task, attempt)
 
     def on_event(self, task: str, attempt: int, kind: str, fields: "dict[str, Any]") -> None:
-        self.owner.do(self.owner.agent.event(task, attempt, kind, fields, now_ms()))
+        self._tell("event", task, attempt, kind, fields, now_ms())
 
     def on_finished(self, task: str, attempt: int, result: "dict[str, Any]") -> None:
-        self.owner.do(self.owner.agent.finished(task, attempt, result))
+        self._tell("finished", task, attempt, result)
 
 
 def seen(path: str) -> "list[tuple[str, int]]":

@@ -7,37 +7,30 @@ TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from typing import Any
 
-# Of wasm3's words what is enough to know them, and our code, one a line: as text it takes a board a fifth of the
-# memory. "stack overflow" and "integer overflow" are different texts, so order does not matter. Some words are those
-# of wasm3 0.9.0.
+# Our codes, and for each of wasm3's words what is enough to know them: as text it takes a board a fifth of the memory.
+# "stack overflow" and "integer overflow" are different texts, so order does not matter. Some words are those of wasm3
+# 0.9.0.
 _CODES = const(
-    """
-unreachable: trap_unreachable
-out of bounds memory: trap_oob
-data segment: trap_oob
-divide by zero: trap_div0
-integer overflow: trap_int_overflow
-conversion to int: trap_int_conversion
-call type mismatch: trap_call_type
-undefined element: trap_undefined_element
-null table: trap_undefined_element
-uninitialized: trap_undefined_element
-stack overflow: trap_stack
-imported function: missing_import
-body is missing: missing_import
-allocation failed: memory_limit
-memory limit: memory_limit
-out of memory: memory_limit
-"""
+    "trap_unreachable:unreachable;"
+    "trap_oob:out of bounds memory|data segment;"
+    "trap_div0:divide by zero;"
+    "trap_int_overflow:integer overflow;"
+    "trap_int_conversion:conversion to int;"
+    "trap_call_type:call type mismatch;"
+    "trap_undefined_element:undefined element|null table|uninitialized;"
+    "trap_stack:stack overflow;"
+    "missing_import:imported function|body is missing;"
+    "memory_limit:allocation failed|memory limit|out of memory"
 )
 
 
 def code_of(text: str) -> str:
     """The stable code for an error text of wasm3."""
-    for line in _CODES.strip().split("\n"):
-        words, _, code = line.partition(": ")
-        if words in text:
-            return code
+    for line in _CODES.split(";"):
+        code, _, words = line.partition(":")
+        for known in words.split("|"):
+            if known in text:
+                return code
     return "bad_module"
 
 

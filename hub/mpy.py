@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import shared
-from hub.slim import slim
+from hub.slim import prefixes, slim
 from shared.errors import BadRequest, Unavailable
 
 # The forms of a package: the number of the bytecode that mpy-cross writes, and sources. Its number has been the same
@@ -54,9 +54,14 @@ def compile_file(source: Path, target: Path, options: tuple[str, ...] = ()) -> N
     """The same with one file."""
     name = source.stem if source.stem != "__init__" else source.parent.name
     command = [_mpy_cross(), "-O3", "-s", name, *options, "-o", str(target), "-"]
-    done = subprocess.run(command, input=slim(source.read_text()), capture_output=True, text=True)
+    done = subprocess.run(command, input=slim(source.read_text(), _shorter()), capture_output=True, text=True)
     if done.returncode:
         raise BadRequest(f"mpy-cross does not compile {source.name}: {done.stderr.strip()}")
+
+
+@cache
+def _shorter() -> dict[str, str]:
+    return prefixes(path.read_text() for path in sources().values())
 
 
 def _mpy_cross() -> str:

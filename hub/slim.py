@@ -1,6 +1,7 @@
 """Sources as a board's compiler gets them: the same program in fewer bytes, for each file carries its names with it."""
 
 import ast
+from collections.abc import Iterable
 
 # Words that every MicroPython has in its own table, and that shadow nothing: as parameters they cost a file no byte.
 _FREE = ("_", "value", "key", "index", "start", "end", "step", "stop", "args", "values", "count", "send", "sep")
@@ -9,16 +10,45 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SCOPES = (*_FUNCTIONS, ast.Lambda, ast.ClassDef, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
-def slim(source: str) -> str:
-    """The source without what only CPython and mypy need, and with short parameters where nobody can see them."""
+def slim(source: str, shorter: dict[str, str]) -> str:
+    """The source without what only CPython and mypy need, and with short parameters where nobody can see them.
+
+    shorter: private names and what stands in their place, of `prefixes` of all sources that are used together.
+    """
     tree = _Leave().visit(ast.parse(source))
+    for node in ast.walk(tree):
+        for field in ("id", "attr", "name"):
+            name = getattr(node, field, None)
+            if isinstance(name, str):
+                setattr(node, field, shorter.get(name, name))
     for function in [node for node in ast.walk(tree) if isinstance(node, _FUNCTIONS)]:
         _shorten(function)
     return ast.unparse(tree)
 
 
+def prefixes(sources: Iterable[str]) -> dict[str, str]:
+    """Private names of these sources and for each the least of its letters that no other name there begins with.
+
+    So a traceback still says who it was. Names of constants are left alone: the compiler puts numbers in their place.
+    """
+    nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
+    made = {node.name for node in nodes if isinstance(node, (*_FUNCTIONS, ast.ClassDef))}
+    made |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    private = {name for name in made if name[0] == "_" and name[:2] != "__"}
+    names = {getattr(node, field, None) for node in nodes for field in ("id", "attr", "name", "arg", "module")}
+    return {name: _least(name, {str(other) for other in names - {name}}) for name in private}
+
+
+def _least(name: str, others: set[str]) -> str:
+    for size in range(3, len(name)):
+        if not any(other.startswith(name[:size]) for other in others):
+            return name[:size]
+    return name
+
+
 class _Leave(ast.NodeTransformer):
-    """Leaves out TYPE_CHECKING, what stands below it, and the import of const: MicroPython's compiler knows const()."""
+    """Leaves out TYPE_CHECKING and what stands below it, what is for CPython only, and the import of const, which
+    MicroPython's compiler knows."""
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
         if node.module == "shared":
@@ -26,10 +56,21 @@ class _Leave(ast.NodeTransformer):
         return node if node.names else None
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
-        return None if _is_typing(node.targets[0]) else node
+        return None if _is_typing(node.targets[0]) else self.generic_visit(node)
 
-    def visit_If(self, node: ast.If) -> ast.AST | None:
-        return None if _is_typing(node.test) else self.generic_visit(node)
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt] | None:
+        if _is_typing(node.test):
+            return None
+        self.generic_visit(node)
+        return (node.orelse or [ast.Pass()]) if _is_cpython(node.test) else node
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        self.generic_visit(node)
+        return node.orelse if _is_cpython(node.test) else node
+
+
+def _is_cpython(node: ast.AST) -> bool:
+    return ast.unparse(node) == "sys.implementation.name == 'cpython'"
 
 
 def _is_typing(node: ast.AST) -> bool:

@@ -1,6 +1,6 @@
 """The functions that a module may import from `edge`, and what a task must allow for it: one table for hub and edge."""
 
-from shared import const
+from shared.topics import LETTERS
 
 MODULE = "edge"
 # Imported by what the hub has prepared, and by nothing else.
@@ -52,7 +52,6 @@ PRIVILEGED = ("sensor", "gpio_read", "gpio_write", "adc", "publish")
 MAX_TOPIC = 128
 # Characters: of text, or of base64.
 MAX_PUBLISH = 8 * 1024
-_TOPIC = const("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/")
 
 
 def functions() -> "dict[str, str]":
@@ -62,7 +61,7 @@ def functions() -> "dict[str, str]":
 
 def valid_topic(topic: str) -> bool:
     """What a task publishes to is 1-128 of A-Za-z0-9._-/"""
-    return 0 < len(topic) <= MAX_TOPIC and all(c in _TOPIC for c in topic)
+    return 0 < len(topic) <= MAX_TOPIC and all(c in LETTERS + "/" for c in topic)
 
 
 def is_allowed(allow: "list[str]", name: str, argument: "str | None" = None) -> bool:

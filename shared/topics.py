@@ -4,21 +4,19 @@ up:    motet/v1/d/<device>/up/<kind>    a device publishes only below its own up
 down:  motet/v1/d/<device>/down         the one exact filter that a device subscribes
 """
 
-from shared import const
-
 ROOT = "motet/v1/d/"
 UP = "/up/"
 DOWN = "/down"
 
 MAX_ID = 64
-_ID = const("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 
 
 def valid_device(device: object) -> bool:
     """A device's id is 1-64 of A-Za-z0-9._-"""
     if not isinstance(device, str) or not 0 < len(device) <= MAX_ID:
         return False
-    return all(c in _ID for c in device)
+    return all(c in LETTERS for c in device)
 
 
 def up(device: str, kind: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.board.machine import Machines, machines, needs_micropython
+from tests.board.program import until
 from tests.e2e.world import module
 
 pytestmark = needs_micropython
@@ -45,8 +46,9 @@ def test_it_runs_from_its_sources_too(tmp_path: Path) -> None:
 
 def test_what_it_says_of_itself(made: Machines) -> None:
     made.start("board")
-    made.world.client.wait_proplets(1, 10)
-    (proplet,) = made.world.call("GET", "/proplets")["proplets"]
+    proplet = until(
+        lambda: next((one for one in made.world.call("GET", "/proplets")["proplets"] if "caps" in one), None)
+    )
     assert proplet["runtime"].startswith("micropython 1.")
     assert (proplet["slots"], proplet["mem_total"]) == (1, 128 * 1024 - 1536)
     assert 32_000 < proplet["mem_free"] < 128 * 1024

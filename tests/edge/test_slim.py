@@ -3,31 +3,48 @@
 import ast
 from pathlib import Path
 
-from hub.slim import slim
+from hub.slim import prefixes, slim
 
 ROOT = Path(__file__).parents[2]
 
 
 def run(source, call):
     names = {}
-    exec(slim(source), names)
+    exec(slim(source, {}), names)
     return eval(call, names)
 
 
 def test_nothing_that_only_cpython_needs():
     source = "from shared import VERSION, const\nTYPE_CHECKING = const(False)\nif TYPE_CHECKING:\n    import typing\n"
-    assert slim(source + "_STEP = const(4)\n").splitlines() == ["from shared import VERSION", "_STEP = const(4)"]
-    assert slim("from shared import const\n") == ""
+    assert slim(source + "_STEP = const(4)\n", {}).splitlines() == ["from shared import VERSION", "_STEP = const(4)"]
+    assert slim("from shared import const\n", {}) == ""
 
 
 def test_parameters_are_words_that_every_micropython_has():
-    assert slim("def area(width, height):\n    return width * height") == "def area(_, value):\n    return _ * value"
+    assert (
+        slim("def area(width, height):\n    return width * height", {}) == "def area(_, value):\n    return _ * value"
+    )
 
 
 def test_not_one_that_may_be_given_by_its_name():
     source = "def area(width, height=1):\n    return width * height"
-    assert slim(source) == source
+    assert slim(source, {}) == source
     assert run("def join(*parts, between):\n    return between.join(parts)", "join('a', 'b', between='-')") == "a-b"
+
+
+def test_a_branch_for_cpython_is_left_out():
+    source = "import sys\nif sys.implementation.name == 'cpython':\n    x = 1\nelse:\n    x = 2\n"
+    assert slim(source, {}) == "import sys\nx = 2"
+    assert slim("x = 1 if sys.implementation.name == 'cpython' else 2", {}) == "x = 2"
+
+
+def test_private_names_are_as_short_as_they_can_be_told_apart():
+    one = "def _remove(): pass\nclass A:\n    def f(self):\n        self._reads = self.name\n"
+    two = "from one import _remove\n_remote = _remove()\n_LIMIT = const(3)\n"
+    shorter = prefixes([one, two])
+    assert shorter == {"_remove": "_remov", "_reads": "_rea"}
+    assert "self._rea = self.name" in slim(one, shorter)
+    assert prefixes(["def _remember(): pass"]) == {"_remember": "_re"}
 
 
 def test_a_word_that_the_function_has_already_is_not_taken():

@@ -14,14 +14,15 @@ FILES = sorted([*(ROOT / "edge").glob("*.py"), *(ROOT / "shared").glob("*.py")])
 MODULES = set("asyncio binascii edge gc hashlib json os shared ssl struct sys time wasm3".split())
 METHODS = {"hexdigest", "removeprefix", "removesuffix", "zfill", "ljust", "rjust", "isalnum", "fullmatch", "bit_length"}
 OS_NAMES = {"path", "environ", "replace", "makedirs", "fork", "getpid"}
+CPYTHON = "sys.implementation.name == 'cpython'"
 BUILTINS = {"TimeoutError", "ConnectionError", "BrokenPipeError", "ConnectionResetError", "FileNotFoundError"}
 
 
 def guarded(tree):
-    """The imports that only the type checker follows, or that may fail."""
+    """The imports that only the type checker or CPython follows, or that may fail."""
     found = set()
     for node in ast.walk(tree):
-        checker_only = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        checker_only = isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", CPYTHON)
         may_fail = isinstance(node, ast.Try) and any(
             "ImportError" in ast.unparse(h.type) for h in node.handlers if h.type
         )
