@@ -46,6 +46,12 @@ class Machines:
 
     def start(self, name: str, heap_kib: int = 128, **options: Any) -> Child:
         """A board that has connected; options as edge.main.run has them, and those of start.py."""
+        board = self.launch(name, heap_kib, **options)
+        board.line(f"edge {name} connected")
+        return board
+
+    def launch(self, name: str, heap_kib: int = 128, **options: Any) -> Child:
+        """The same without waiting."""
         options = {"host": self.world.mqtt_host, "port": int(self.world.mqtt_port), "device": name,
                    "data": name, "base_s": 0.2, **options}  # fmt: skip
         command = [str(MICROPYTHON), "-X", f"heapsize={heap_kib}k", str(HERE / "start.py"), json.dumps(options)]
@@ -55,7 +61,6 @@ class Machines:
         environ = {"MICROPYPATH": f"{path}:.frozen", "MOTET_TEST_WASM3": self._port}
         board = Child(command, self.world.folder, environ)
         self.boards.append(board)
-        board.line(f"edge {name} connected")
         return board
 
     def close(self) -> None:
@@ -67,7 +72,13 @@ class Machines:
 @contextmanager
 def machines(folder: Path, path: Path | None, *options: str) -> Iterator[Machines]:
     """A hub with these options, and boards."""
-    world = World(folder, *options)
+    with around(World(folder, *options), path) as made:
+        yield made
+
+
+@contextmanager
+def around(world: World, path: Path | None) -> Iterator[Machines]:
+    """Boards of a hub, which is ended with them."""
     try:
         made = Machines(world, path)
         try:

@@ -21,7 +21,7 @@ class Session:
             try:
                 words, data = self._hear()
                 self._say(self._do(data, *words))
-            except EOFError:
+            except (EOFError, ConnectionError):  # a board was reset
                 return
             except RuntimeError as error:
                 self._say({"error": str(error)})

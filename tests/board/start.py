@@ -1,7 +1,7 @@
 """Run by MicroPython with a JSON object of options: the edge as on a board, with a line on the heap each second.
 
-Options are those of edge.main.run, `ca` (a file with the certificate that signs the hub's, DER) and `quiet` (no such
-lines, for each collects the garbage).
+Options are those of edge.main.run, `ca` (a file with the certificate that signs the hub's, DER), `quiet` (no such
+lines, for each collects the garbage) and `noted` (a file for a line on each result that is kept, and on each let go).
 """
 
 import gc
@@ -12,6 +12,7 @@ sys.path.pop(0)  # the folder of this file: a board has no tests
 options = json.loads(sys.argv[1])
 quiet = options.pop("quiet", False)
 ca = options.pop("ca", None)
+noted = options.pop("noted", None)
 
 
 def used():
@@ -19,7 +20,25 @@ def used():
     return gc.mem_alloc() - before
 
 
+def note():
+    from edge.outbox import Outbox
+
+    def noting(what, method):
+        def call(self, task, attempt, *more):
+            answer = method(self, task, attempt, *more)
+            with open(noted, "a") as file:
+                file.write("%s %s %d\n" % (what, task, attempt))
+            return answer
+
+        return call
+
+    Outbox.put = noting("kept", Outbox.put)
+    Outbox.drop = noting("let go", Outbox.drop)
+
+
 async def main():
+    if noted:
+        note()
     if ca:
         from edge.tls import context
 
