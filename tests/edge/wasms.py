@@ -79,7 +79,8 @@ def module(
     if globals_:
         out += section(6, globals_)
     named = [name(e) + b"\x00" + leb(i + len(imports)) for i, (e, _, _) in enumerate(functions) if e]
-    out += section(7, vector([*named, *exports]))
+    named.extend(exports)
+    out += section(7, vector(named))
     if start is not None:
         out += section(8, leb(start))
     bodies = [b"\x00" + code + b"\x0b" for _, _, code in functions]
@@ -116,8 +117,9 @@ def metered(
     *functions: tuple[str, bytes, bytes], imports: tuple[tuple[str, str, str], ...] = (), **options: Any
 ) -> bytes:
     """A module with edge.tick (function len(imports)) and __fuel (global 0); its functions charge themselves."""
-    options = {"exports": (name("__fuel") + b"\x03\x00",), "globals_": b"\x01\x7f\x01\x41\x00\x0b", **options}
-    return module(*functions, imports=(*imports, TICK), **options)
+    options.setdefault("exports", (name("__fuel") + b"\x03\x00",))
+    options.setdefault("globals_", b"\x01\x7f\x01\x41\x00\x0b")
+    return module(*functions, imports=imports + (TICK,), **options)
 
 
 ADDER = one(ADD, (I32, I32), (I32,))

@@ -3,7 +3,7 @@
 import pytest
 
 from edge import binary
-from shared.errors import TaskFailure
+from shared.faults import TaskFailure
 from tests.edge import wasms
 from tests.edge.wasms import function, module
 
