@@ -12,6 +12,7 @@ from hub.core.abi import ABIS, PRIVILEGED, PUBLISH
 from hub.core.conditions import ON_DEP_FAILURE, RUN_IF
 from hub.core.cron import zone
 from hub.core.model import Doc
+from hub.core.nesting import MAX_DEPTH, is_deep
 from hub.core.retries import BACKOFFS, CODES
 from hub.core.schedules import CATCHUPS, EVERY_LEAST_S, OVERLAPS
 from hub.modules import references
@@ -198,10 +199,18 @@ def _checked(task: TaskIn) -> Doc:
         references.parse(task.image_url)
         spec["image_url"] = task.image_url
     _check_metadata(task.metadata)
+    _check_depth("inputs", task.inputs)
+    _check_depth("for_each", task.for_each)
     return spec
 
 
+def _check_depth(field: str, value: Any) -> None:
+    if is_deep(value):
+        raise BadRequest(f"{field} is nested deeper than {MAX_DEPTH}", "too_deep")
+
+
 def _check_metadata(metadata: Doc | None) -> None:
+    _check_depth("metadata", metadata)
     if metadata and len(msgspec.json.encode(metadata)) > MAX_METADATA:
         raise TooLarge("metadata is over 1 MiB")
 

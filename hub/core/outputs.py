@@ -4,8 +4,7 @@ import json
 import math
 from typing import Any, NoReturn
 
-# Deeper JSON stays text: what follows walks it once a level.
-MAX_DEPTH = 64
+from hub.core.nesting import MAX_DEPTH
 
 
 def of_text(text: str) -> list[Any]:
@@ -15,7 +14,7 @@ def of_text(text: str) -> list[Any]:
     text = text.removesuffix("\n").removesuffix("\r")
     try:
         value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
-        if _fits(value, MAX_DEPTH):
+        if _fits(value, MAX_DEPTH):  # else it stays text
             return [value]
     except (ValueError, RecursionError):
         pass

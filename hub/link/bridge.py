@@ -1,7 +1,6 @@
 """Between the link and the engine: bytes to commands, outputs to bytes, and modules in chunks."""
 
 import base64
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -60,7 +59,7 @@ class Bridge:
 
     def message(self, device: str, kind: str, payload: bytes) -> None:
         try:
-            fields = read_up(kind, _whole(payload))
+            fields = read_up(kind, payload)
         except MotetError as error:
             self.dropped[kind if kind in UP else "unknown"] += 1
             log.warning("dropped a message of %s: %s", device, error.message, extra={"proplet": device})
@@ -146,16 +145,6 @@ class Bridge:
         if len(payload) > limit and kind == "start":
             raise TooLarge(f"its start message of {len(payload)} bytes is over the {limit} that {device} takes")
         self.link.send(device, payload)
-
-
-def _whole(payload: bytes) -> bytes:
-    """The payload with half a UTF-16 pair, which JSON can escape and nothing can store, as a question mark."""
-    if b"\\ud" not in payload.lower():
-        return payload
-    try:
-        return json.dumps(json.loads(payload), ensure_ascii=False).encode(errors="replace")
-    except (ValueError, RecursionError):
-        return payload
 
 
 def _command(device: str, kind: str, fields: Doc) -> commands.Command | None:

@@ -3,8 +3,11 @@
 import json
 from typing import Any
 
-from shared.errors import TooLarge
-from shared.messages import DOWN, MAX_DOWN, MAX_UP, check, read_object
+import msgspec
+
+from hub.core.nesting import MAX_DEPTH, is_deep
+from shared.errors import BadRequest, TooLarge
+from shared.messages import DOWN, MAX_DOWN, MAX_UP, check
 
 # In the notation of shared.messages.
 UP = {
@@ -22,10 +25,33 @@ UP = {
     "gone": "",
 }
 
+# Strict: the json of Python takes NaN and Infinity, and 1e999 for infinity. None of them could be told to anybody.
+_decode = msgspec.json.Decoder().decode
+
 
 def read_up(kind: str, payload: bytes) -> dict[str, Any]:
     """Fields of a message from a device. BadRequest or TooLarge when it is not what the table says."""
-    return check(UP, kind, read_object(payload, MAX_UP))
+    if len(payload) > MAX_UP:
+        raise TooLarge(f"a message of {len(payload)} bytes is over {MAX_UP}")
+    try:
+        fields = _decode(payload)
+    except (ValueError, RecursionError):
+        fields = _mended(payload)
+    if not isinstance(fields, dict):
+        raise BadRequest("a message must be a JSON object", "bad_message")
+    if is_deep(fields):
+        raise BadRequest(f"a message is nested deeper than {MAX_DEPTH}", "bad_message")
+    return check(UP, kind, fields)
+
+
+def _mended(payload: bytes) -> Any:
+    """What it is with half a UTF-16 pair, which JSON can escape and nothing can store, as a question mark."""
+    if b"\\ud" in payload.lower():
+        try:
+            return _decode(json.dumps(json.loads(payload), ensure_ascii=False).encode(errors="replace"))
+        except (ValueError, RecursionError):
+            pass
+    return None
 
 
 def make_down(kind: str, fields: dict[str, Any]) -> bytes:

@@ -14,7 +14,7 @@ from hub.api import bodies as api_bodies
 from hub.api import definitions, events, gate
 from hub.api.params import MAX_LIMIT
 from hub.assembly import Assembly
-from hub.core import conditions, fan, reuse
+from hub.core import conditions, fan, nesting, reuse
 from hub.core.codes import FAILURES
 from hub.core.model import Policy
 from hub.link.limits import Limits
@@ -139,6 +139,7 @@ def limits() -> str:
         ("a body", _bytes(api_bodies.MAX_BODY), "413 `too_large`"),
         ("an uploaded module", _bytes(header.MAX_MODULE), "413 `too_large`"),
         ("`metadata` of a task, a job, a workflow", _bytes(definitions.MAX_METADATA), "413 `too_large`"),
+        ("nesting of `inputs`, `metadata`, `for_each`", f"{nesting.MAX_DEPTH} levels", "400 `too_deep`"),
         ("`stdin`", f"{messages.MAX_DOWN:,} characters", "413 `too_large`"),
         ("tasks of a job or workflow", f"{definitions.MAX_TASKS:,}", "413 `too_large`"),
         (
@@ -169,6 +170,7 @@ def limits() -> str:
         ("from the open socket to a whole CONNECT", f"{mqtt.connect_s:g} s, {_bytes(mqtt.connect_bytes)}", "closed"),
         ("a packet", _bytes(mqtt.packet_bytes), "disconnected"),
         ("a message", _bytes(mqtt.publish_bytes), "disconnected"),
+        ("nesting of a message", f"{nesting.MAX_DEPTH} levels", "dropped, counted"),
         ("a topic", _bytes(mqtt.topic_bytes), "disconnected"),
         ("filters of a SUBSCRIBE", mqtt.filters, "disconnected"),
         ("messages a second", f"{mqtt.publish_rate:,.0f}, {mqtt.publish_burst:,.0f} at once", "_held_"),
