@@ -164,7 +164,8 @@ def run(settings: Settings) -> int:
 def _allow_connections() -> None:
     """As many open files as the system lets us have: each device and each reader is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, OPEN_FILES)), hard))
+    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft if soft == resource.RLIM_INFINITY else max(soft, most), hard))
 
 
 def _say(sentence: str) -> None:

@@ -1,13 +1,15 @@
 """HTTP for fetching modules: to permitted addresses only, and bounded in size, time and redirects."""
 
 import asyncio
+import contextlib
 import ipaddress
 import re
 import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import httpx2
 
@@ -144,9 +146,28 @@ def transport() -> httpx2.AsyncBaseTransport:
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a host, in the order of the system."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    """The addresses of a host, in the order of the system.
+
+    In a thread that nobody waits for: one that asks a name server which is away cannot be stopped, and those of the
+    loop keep a process from ending.
+    """
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[list[str]] = loop.create_future()
+
+    def look_up() -> None:
+        try:
+            answer = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            tell(found.set_exception, error)
+        else:
+            tell(found.set_result, list(dict.fromkeys(str(address[0]) for *_, address in answer)))
+
+    def tell(settle: Callable[[Any], None], what: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(lambda: None if found.done() else settle(what))
+
+    threading.Thread(target=look_up, name="resolve", daemon=True).start()
+    return await found
 
 
 class _Checked(httpx2.AsyncBaseTransport):
