@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hub.api import guard
+from hub.archivist import Bounds
 from hub.assembly import Assembly
 from hub.core.model import Policy
 from hub.link.embedded import EmbeddedLink
@@ -29,6 +30,7 @@ COLLECTION = (50_000, 20, 100)
 # For tasks that are nearly done.
 DRAIN_S = 1.0
 OPEN_FILES = 16_384
+DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,10 @@ class Settings:
     lease_s: float = 30.0
     task_timeout_s: float = 300.0
     max_pending: int = 100_000
+    keep_tasks: int = 10_000
+    keep_days: float = 7.0
+    history_mb: int = 512
+    history_days: float = 0.0
     image_host: tuple[str, ...] = hosts.DEFAULT
     image_dir: str = ""
     registry_auth: str = ""
@@ -59,12 +65,22 @@ class Hub:
         self.settings = settings
         # Before the store is read: what comes of that stays.
         gc.set_threshold(*COLLECTION)
-        policy = Policy(settings.beat_s, settings.lease_s, settings.task_timeout_s, settings.max_pending)
+        policy = Policy(
+            settings.beat_s,
+            settings.lease_s,
+            settings.task_timeout_s,
+            settings.max_pending,
+            keep_tasks=settings.keep_tasks,
+            keep_s=settings.keep_days * DAY_S,
+        )
+        bounds = Bounds(settings.history_mb << 20, settings.history_days * DAY_S)
         names = guard.LOOPBACK | {settings.host} if is_loopback(settings.host) else None
         self._tls = server_context(settings.tls_cert, settings.tls_key)
         limits = limits_for(settings.beat_s)
         self.link = EmbeddedLink(settings.host, settings.mqtt_port, limits=limits, ssl=self._tls)
-        self.parts = Assembly(Path(settings.data), self.link, policy, recover=settings.recover, names=names)
+        self.parts = Assembly(
+            Path(settings.data), self.link, policy, recover=settings.recover, bounds=bounds, names=names
+        )
         sources = Sources(settings.image_host, settings.image_dir, settings.registry_auth)
         self.images = self.parts.library.images = Images(sources, self.parts.library.kept)
         self.url = ""

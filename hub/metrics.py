@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from hub.api.counting import Requests
 from hub.api.events import Feed
+from hub.archivist import Archivist
 from hub.core.counts import Histogram
 from hub.core.engine import Engine
 from hub.link.bridge import Bridge
@@ -34,18 +35,27 @@ _REFUSED = ("full", "connect", "login")
 
 
 def registry_of(
-    runtime: Runtime, bridge: Bridge, telemetry: Telemetry, feed: Feed, requests: Requests
+    runtime: Runtime, archivist: Archivist, bridge: Bridge, telemetry: Telemetry, feed: Feed, requests: Requests
 ) -> CollectorRegistry:
     """A registry of these parts and of the process; a new one each, so that hubs side by side do not meet."""
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
-    registry.register(_HubCollector(runtime, bridge, telemetry, feed, requests))
+    registry.register(_HubCollector(runtime, archivist, bridge, telemetry, feed, requests))
     return registry
 
 
 class _HubCollector(Collector):
-    def __init__(self, runtime: Runtime, bridge: Bridge, telemetry: Telemetry, feed: Feed, requests: Requests) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        archivist: Archivist,
+        bridge: Bridge,
+        telemetry: Telemetry,
+        feed: Feed,
+        requests: Requests,
+    ) -> None:
         self._runtime = runtime
+        self._archivist = archivist
         self._bridge = bridge
         self._telemetry = telemetry
         self._feed = feed
@@ -60,6 +70,7 @@ class _HubCollector(Collector):
         yield from _proplets(engine)
         yield from self._link()
         yield from self._store()
+        yield from self._past()
         yield GaugeMetricFamily("motet_event_readers", "Open streams of events", self._feed.readers)
         yield from self._http()
 
@@ -91,6 +102,15 @@ class _HubCollector(Collector):
         yield GaugeMetricFamily("motet_modules_quarantined", "Modules that run nowhere until released", quarantined)
         yield GaugeMetricFamily("motet_module_bytes", "Bytes of all modules, as uploaded and as prepared", sum(sizes))
 
+    def _past(self) -> Iterator[Metric]:
+        archivist, history = self._archivist, self._archivist.history
+        counts = {"task": history.tasks, "workflow": history.workflows, "job": history.jobs}
+        yield _labelled(GaugeMetricFamily, "motet_history", "What has ended and is in the history", "kind", counts)
+        yield GaugeMetricFamily("motet_history_bytes", "Size of the history", history.size_bytes)
+        text = "Tasks that went to the history, came back from it, and left it for good"
+        moved = {"moved": archivist.moved, "recalled": archivist.recalled, "discarded": archivist.discarded}
+        yield _labelled(CounterMetricFamily, "motet_history_tasks", text, "way", moved)
+
     def _http(self) -> Iterator[Metric]:
         labels = ("method", "route", "status")
         answered = CounterMetricFamily("motet_http_requests", "Requests by route and status", labels=labels)
@@ -106,11 +126,11 @@ def _tasks(engine: Engine) -> Iterator[Metric]:
     counts = world.counts
     names = [name.lower() for name in states.NAMES]
     now, moves = dict(zip(names, counts.tasks, strict=True)), dict(zip(names, counts.moves, strict=True))
-    yield _labelled(GaugeMetricFamily, "motet_tasks", "Tasks by state", "state", now)
+    yield _labelled(GaugeMetricFamily, "motet_tasks", "Tasks in the store by state", "state", now)
     yield _labelled(CounterMetricFamily, "motet_task_transitions", "Times a task came to a state", "state", moves)
     yield GaugeMetricFamily("motet_queue_length", "Tasks that wait for a proplet", world.placer.length)
-    yield GaugeMetricFamily("motet_workflows", "Workflows", len(world.workflows))
-    yield GaugeMetricFamily("motet_jobs", "Jobs", len(world.jobs))
+    yield GaugeMetricFamily("motet_workflows", "Workflows in the store", len(world.workflows))
+    yield GaugeMetricFamily("motet_jobs", "Jobs in the store", len(world.jobs))
     sent = counts.moves[states.SCHEDULED]
     yield CounterMetricFamily("motet_dispatches", "Attempts that were sent to a proplet", sent)
     ended = {outcome: counts.attempts[outcome] for outcome in _OUTCOMES}

@@ -5,17 +5,18 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from hub.core.commands import Command, Retry, Stalled, Start, Tick
-from hub.core.engine import Engine
+from hub.core.engine import NOTHING, Engine
 from hub.core.model import META, Now, Outcome, Put, Send
 from hub.store.blobs import Blobs
 from hub.store.database import Database
 from hub.store.journal import Journal, StoreFailed
+from hub.store.records import Tables
 from shared.errors import Unavailable
 
 log = logging.getLogger("motet.hub")
@@ -24,6 +25,17 @@ log = logging.getLogger("motet.hub")
 ROOM_S = 1.0
 # How often a hub makes sure that it runs; a short beat makes it more often.
 PULSE_S = 1.0
+
+
+class Readable(Protocol):
+    """What the API reads of: the running hub, or a part of its past."""
+
+    engine: Engine
+    blobs: Blobs
+    clock: Callable[[], Now]
+
+    @property
+    def tables(self) -> Tables: ...
 
 
 @dataclass(slots=True)
@@ -58,6 +70,9 @@ class Runtime:
         self.on_discard: Callable[[str], None] = lambda blob: None
         self.on_fetch: Callable[[str], None] = lambda url: None
         self.on_changed: Callable[[Put], None] = lambda put: None
+        # Called before a command of people is applied, and after each write of the journal.
+        self.on_command: Callable[[Command], Awaitable[None]] | None = None
+        self.on_written: Callable[[], None] = lambda: None
         # Called when changes are taken again after a failure.
         self.on_recovered: list[Callable[[], None]] = []
         self._turns: list[_Turn] = []
@@ -72,11 +87,15 @@ class Runtime:
         self._pulse: asyncio.TimerHandle | None = None
         self._stopped = False
 
-    async def start(self) -> None:
-        """Takes up what the store holds and counts this start of the hub."""
+    @property
+    def tables(self) -> Tables:
+        return self.journal.tables
+
+    async def start(self, bygone: Mapping[str, int] = NOTHING) -> None:
+        """Takes up what the store holds and counts this start of the hub. bygone: see Engine.load."""
         self._writer = asyncio.create_task(self._write_turns())
         self._beat()
-        outcome = self.engine.load(self.clock(), self.journal.tables)
+        outcome = self.engine.load(self.clock(), self.journal.tables, bygone)
         self.epoch = self.journal.tables.get(META, {}).get("hub", {}).get("epoch", 0) + 1
         outcome.puts.append(Put(META, "hub", {"epoch": self.epoch}, None))
         await self._written(outcome)
@@ -108,6 +127,8 @@ class Runtime:
         """The engine's answer, once the change is on the disk. Raises a MotetError when it is refused."""
         if self.engine.draining and isinstance(command, (Start, Retry)):
             raise Unavailable("the hub is stopping: start it again in a moment", "shutting_down")
+        if self.on_command is not None:
+            await self.on_command(command)
         return await self._written(self._apply(command))
 
     def submit(self, command: Command) -> None:
@@ -141,7 +162,7 @@ class Runtime:
         """Appends what the turn changed; without a change, and with nothing before it, it is done at once."""
         outcome = turn.outcome
         if outcome.puts:
-            self.journal.append(outcome.puts)
+            self.journal.append([*outcome.puts, *outcome.quiet] if outcome.quiet else outcome.puts)
         self._set_timer()
         if outcome.puts or self._turns:
             self._turns.append(turn)
@@ -172,6 +193,7 @@ class Runtime:
                 for turn in self._turns[:count]:
                     self._carry_out(turn)
                 del self._turns[:count]
+                self.on_written()
             if not self.engine.busy:
                 self._idle.set()
 

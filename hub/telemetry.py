@@ -5,7 +5,7 @@ import base64
 import binascii
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -105,14 +105,22 @@ class Telemetry:
     def changed(self, put: Put) -> None:
         """What belongs to a task or a device goes with it."""
         if put.doc is None and put.table == TASKS:
-            self._forget(_task(put.id))
+            self.forget_task(put.id)
         elif put.doc is None and put.table == PROPLETS:
             self._forget(_device(put.id))
             self._messages.forget(put.id)
 
-    def open(self) -> None:
-        """Forgets those of tasks and devices that went without the file hearing of it."""
-        known = {*map(_task, self._world.tasks), *map(_device, self._world.proplets)}
+    def forget_task(self, id: str) -> None:
+        self._forget(_task(id))
+
+    def strangers(self) -> list[str]:
+        """Tasks that have lines and are not in the store."""
+        tasks = [key.removeprefix("task/") for key in self._logs.keys() if key.startswith("task/")]  # noqa: SIM118
+        return [id for id in tasks if id not in self._world.tasks]
+
+    def open(self, bygone: Collection[str] = ()) -> None:
+        """Forgets those of tasks and devices that went without the file hearing of it; not those of bygone tasks."""
+        known = {*map(_task, self._world.tasks), *map(_task, bygone), *map(_device, self._world.proplets)}
         for key in set(self._logs.keys()) - known:
             self._forget(key)
 

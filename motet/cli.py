@@ -167,7 +167,10 @@ def backup(argv: list[str]) -> int:
     from hub.store.backup import back_up
 
     summary = back_up(data, file)
-    print(f"{file}: {summary.documents} documents up to change {summary.lsn} and {summary.blobs} files of modules")
+    print(
+        f"{file}: {summary.documents} documents up to change {summary.lsn}, {summary.ended} ended tasks of the history "
+        f"and {summary.blobs} files of modules"
+    )
     if summary.missing:
         _say(f"without {', '.join(summary.missing)}: missing or damaged, motet check says more")
     return OK
@@ -179,8 +182,8 @@ def restore(argv: list[str]) -> int:
     from hub.store.backup import restore as restore_backup
 
     summary = restore_backup(file, data)
-    made = f"{summary.documents} documents and {summary.blobs} files of modules, as of {summary.created_at}"
-    print(f"{data}: {made}")
+    made = f"{summary.documents} documents, {summary.ended} ended tasks of the history and {summary.blobs} files"
+    print(f"{data}: {made} of modules, as of {summary.created_at}")
     return OK
 
 

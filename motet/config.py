@@ -41,14 +41,18 @@ def _whole(low: int, high: int) -> Callable[[object], int]:
     return read
 
 
-def _seconds(low: float, high: float) -> Callable[[object], float]:
+def _seconds(low: float, high: float, unit: str = "seconds") -> Callable[[object], float]:
     def read(raw: object) -> float:
         with contextlib.suppress(ValueError, OverflowError):
             if isinstance(raw, (str, int, float)) and not isinstance(raw, bool) and low <= float(raw) <= high:
                 return float(raw)
-        raise ValueError(f"seconds from {low:g} to {high:g} are allowed")
+        raise ValueError(f"{unit} from {low:g} to {high:g} are allowed")
 
     return read
+
+
+def _days(low: float, high: float) -> Callable[[object], float]:
+    return _seconds(low, high, "days")
 
 
 def _text(raw: object) -> str:
@@ -172,6 +176,10 @@ class HubConfig:
     lease_s: float = _option(30.0, _seconds(0.2, 86400), "seconds of silence until a device's tasks are given away")
     task_timeout_s: float = _option(300.0, _seconds(0.001, 31536000), "seconds a task may run unless it says otherwise")
     max_pending: int = _option(100_000, _whole(1, 10_000_000), "tasks that may be Pending; further ones are refused")
+    keep_tasks: int = _option(10_000, _whole(0, 1_000_000), "ended tasks that stay in memory; older ones: the history")
+    keep_days: float = _option(7.0, _days(0, 36500), "days that they stay there at most")
+    history_mb: int = _option(512, _whole(0, 1_000_000), "MiB of the history on the disk; the oldest runs go for good")
+    history_days: float = _option(0.0, _days(0, 36500), "days that a run stays in the history; 0 for no limit")
     image_host: tuple[str, ...] = _option(
         ("docker.io", "ghcr.io", "quay.io"), _hosts, "host to fetch modules from by image_url; can be repeated",
         repeated=True,

@@ -7,6 +7,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from hub.archivist import Archivist
 from hub.library import Library
 from hub.runtime import Runtime
 from hub.telemetry import Telemetry
@@ -28,6 +29,11 @@ def nothing() -> Response:
 def library_of(request: Request) -> Library:
     library: Library = request.app.state.library
     return library
+
+
+def archivist_of(request: Request) -> Archivist:
+    archivist: Archivist = request.app.state.archivist
+    return archivist
 
 
 def telemetry_of(request: Request) -> Telemetry:

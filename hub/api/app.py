@@ -31,6 +31,7 @@ from hub.api.bodies import MAX_BODY
 from hub.api.counting import Requests
 from hub.api.gate import Gate
 from hub.api.modules import MAX_UPLOAD
+from hub.archivist import Archivist
 from hub.library import Library
 from hub.runtime import Runtime
 from hub.telemetry import Telemetry
@@ -95,6 +96,7 @@ ROUTES: dict[str, dict[str, Endpoint]] = {
 
 def build(
     runtime: Runtime,
+    archivist: Archivist,
     library: Library,
     telemetry: Telemetry,
     feed: events.Feed,
@@ -116,6 +118,7 @@ def build(
     )
     app.router.redirect_slashes = False
     app.state.runtime = runtime
+    app.state.archivist = archivist
     app.state.library = library
     app.state.telemetry = telemetry
     app.state.feed = feed

@@ -19,10 +19,12 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Send
 from starlette.types import Scope as Connection
 
-from hub.api.answers import runtime_of
+from hub.api.answers import archivist_of, runtime_of
+from hub.api.finding import group_of, task_of
 from hub.api.views import group_view, proplet_view, said_view, task_view
-from hub.core.model import JOBS, PROPLETS, TASKS, WORKFLOWS, Doc, Put, Task
-from hub.runtime import Runtime
+from hub.archivist import Archivist
+from hub.core.model import JOBS, PROPLETS, TASKS, WORKFLOWS, Doc, Group, Put, Task
+from hub.runtime import Readable, Runtime
 from hub.store.disk import StoreFailed
 from hub.telemetry import PUBLISH
 from shared import states
@@ -89,14 +91,6 @@ class Scope:
 
     def _is_itself(self, change: Change) -> bool:
         return change.table == f"{self.kind}s" and change.id == self.id
-
-    def current(self, runtime: Runtime) -> Change | None:
-        """What was asked for as it stands, NotFound when there is none; None for everything."""
-        if not self.kind:
-            return None
-        world = runtime.engine.world
-        record = world.task(self.id) if self.kind == "task" else world.group(self.kind, self.id)
-        return Change(0, record.table, record.id, record.doc)
 
 
 class Reader:
@@ -188,28 +182,40 @@ async def stream(request: Request) -> Response:
              if f"{kind}_id" in request.query_params]  # fmt: skip
     if len(named) > 1:
         raise BadRequest("follow one thing: task_id, workflow_id or job_id", "bad_query")
-    return _streaming(request, named[0] if named else Scope())
+    return await _streaming(request, named[0] if named else Scope())
 
 
 async def task_events(request: Request) -> Response:
-    return _streaming(request, Scope("task", request.path_params["id"]))
+    return await _streaming(request, Scope("task", request.path_params["id"]))
 
 
 async def workflow_events(request: Request) -> Response:
-    return _streaming(request, Scope("workflow", request.path_params["id"]))
+    return await _streaming(request, Scope("workflow", request.path_params["id"]))
 
 
-def _streaming(request: Request, scope: Scope) -> Response:
+async def _current(request: Request, scope: Scope) -> Change | None:
+    """What was asked for as it stands, NotFound when there is none; None for everything."""
+    if not scope.kind:
+        return None
+    record: Task | Group
+    if scope.kind == "task":
+        _, record = await task_of(request, scope.id)
+    else:
+        _, record = await group_of(request, scope.kind, scope.id)
+    return Change(0, record.table, record.id, record.doc)
+
+
+async def _streaming(request: Request, scope: Scope) -> Response:
     runtime = runtime_of(request)
     feed: Feed = request.app.state.feed
-    current = scope.current(runtime)
+    current = await _current(request, scope)
     if request.method == "HEAD":
         return Response(headers=_HEADERS, media_type="text/event-stream")
     last = request.headers.get("last-event-id", "")
     since = _since(feed, last, runtime.epoch) if last else []
     resync = b"" if since is not None else _resync(_id(runtime.epoch, feed.number), last)
     reader = feed.join(scope, [change for change in since or () if scope.holds(change)])
-    return _Stream(feed, reader, _lines(reader, runtime, current, resync))
+    return _Stream(feed, reader, _lines(reader, runtime, archivist_of(request), current, resync))
 
 
 def _id(epoch: int, number: int) -> int:
@@ -250,7 +256,9 @@ class _Stream(StreamingResponse):
             self._feed.leave(self._reader)
 
 
-async def _lines(reader: Reader, runtime: Runtime, current: Change | None, resync: bytes) -> AsyncIterator[bytes]:
+async def _lines(
+    reader: Reader, runtime: Runtime, archivist: Archivist, current: Change | None, resync: bytes
+) -> AsyncIterator[bytes]:
     yield b": motet\n\n" + resync
     if current is not None and reader.scope.ends(current):
         # Memory is ahead of the disk: what it says has ended is told once it is durable, and mostly by its own change.
@@ -269,7 +277,7 @@ async def _lines(reader: Reader, runtime: Runtime, current: Change | None, resyn
         if isinstance(change, Said):
             yield b"event: %b\ndata: %b\n\n" % (change.event.encode(), change.data)
             continue
-        data = msgspec.json.encode(_view(runtime, change))
+        data = msgspec.json.encode(_view(await _readable(runtime, archivist, change), change))
         if change.number:
             event = change.table[:-1] if change.doc is not None else "deleted"
             yield b"id: %d\nevent: %b\ndata: %b\n\n" % (_id(runtime.epoch, change.number), event.encode(), data)
@@ -278,7 +286,17 @@ async def _lines(reader: Reader, runtime: Runtime, current: Change | None, resyn
             return
 
 
-def _view(runtime: Runtime, change: Change) -> Doc:
+async def _readable(runtime: Runtime, archivist: Archivist, change: Change) -> Readable:
+    """What has ended may be in the history by the time it is told."""
+    world = runtime.engine.world
+    if change.doc is None or change.table == PROPLETS:
+        return runtime
+    if change.id in (world.tasks if change.table == TASKS else world.groups(change.table)):
+        return runtime
+    return await archivist.find(change.table, change.id) or runtime
+
+
+def _view(runtime: Readable, change: Change) -> Doc:
     """The changed document as the other routes print it, with its status in words."""
     world, doc = runtime.engine.world, change.doc
     if doc is None:

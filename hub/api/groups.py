@@ -9,11 +9,12 @@ from hub.api import params
 from hub.api.answers import Endpoint, answer, library_of, nothing, runtime_of
 from hub.api.bodies import JobIn, StopIn, TaskIn, WorkflowIn, idempotency, module_bytes, read
 from hub.api.definitions import check_id, options_of, tasks_of
+from hub.api.finding import group_of, page_of_groups
 from hub.api.looking import plan_view, summary
 from hub.api.tasks import finishes, stop_command
 from hub.api.views import group_view, task_view
 from hub.core import commands
-from hub.core.model import PARALLEL, Doc, Group
+from hub.core.model import JOBS, PARALLEL, WORKFLOWS, Doc
 from hub.library import Library
 from shared import states
 from shared.errors import BadRequest
@@ -70,35 +71,31 @@ def _fresh_ids(specs: list[Doc]) -> list[str]:
 
 async def list_jobs(request: Request) -> Response:
     """Newest first."""
-    runtime = runtime_of(request)
-    return _page(request, "jobs", list(reversed(runtime.engine.world.jobs.values())))
+    return await _page(request, JOBS, True)
 
 
 async def list_workflows(request: Request) -> Response:
     """Oldest first."""
-    runtime = runtime_of(request)
-    return _page(request, "workflows", list(runtime.engine.world.workflows.values()))
+    return await _page(request, WORKFLOWS, False)
 
 
-def _page(request: Request, name: str, groups: list[Group]) -> Response:
+async def _page(request: Request, table: str, newest_first: bool) -> Response:
+    groups = list(runtime_of(request).engine.world.groups(table).values())
     status = params.choice(request, "status", _STATUS)
-    if status is not None:
-        groups = [group for group in groups if group.state in _STATUS[status]]
-    frame, shown = params.cut(request, name, groups, len(groups))
-    return answer({**frame, name: [group_view(runtime_of(request), group) for group in shown]})
-
-
-def _group(request: Request, kind: str) -> Group:
-    return runtime_of(request).engine.world.group(kind, request.path_params["id"])
+    some = _STATUS[status] if status is not None else None
+    if some is not None:
+        groups = [group for group in groups if group.state in some]
+    frame, shown = await page_of_groups(request, table, groups, newest_first, some)
+    return answer({**frame, table: [group_view(readable, group) for readable, group in shown]})
 
 
 async def get_job(request: Request) -> Response:
-    runtime, group = runtime_of(request), _group(request, "job")
+    runtime, group = await group_of(request, "job")
     return answer({**group_view(runtime, group), "summary": summary(runtime, group)})
 
 
 async def get_workflow(request: Request) -> Response:
-    runtime, group = runtime_of(request), _group(request, "workflow")
+    runtime, group = await group_of(request, "workflow")
     counts = {states.NAMES[state].lower(): count for state, count in enumerate(group.counts)}
     return answer({**group_view(runtime, group), "counts": counts, "summary": summary(runtime, group)})
 
@@ -136,7 +133,7 @@ def delete(kind: str) -> Endpoint:
 
 
 async def refuse_change(request: Request) -> Response:
-    _group(request, "job")
+    await group_of(request, "job")
     raise BadRequest(
         "jobs are immutable, so that every run can be traced to its definition: create a new job", "method_not_allowed"
     )

@@ -5,13 +5,14 @@ from starlette.responses import Response
 
 from hub.api import params
 from hub.api.answers import answer, runtime_of, telemetry_of
+from hub.api.finding import task_of
 from hub.api.views import said_view
 from hub.telemetry import LEVELS, Lines
 
 
 async def task_logs(request: Request) -> Response:
     """A page of a task's lines, the oldest first; a link's are those of the task it links to."""
-    task = runtime_of(request).engine.world.task(request.path_params["id"])
+    _, task = await task_of(request)
     return _page(request, telemetry_of(request).task_logs(task.origin_of_values.id))
 
 

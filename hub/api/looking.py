@@ -8,21 +8,18 @@ from starlette.responses import PlainTextResponse, Response
 from hub.api import drawing, params, tracing
 from hub.api.answers import Endpoint, answer, runtime_of
 from hub.api.definitions import wall_seconds
+from hub.api.finding import group_of
 from hub.api.views import time_text
 from hub.core import plan as planning
 from hub.core.cron import cron, zone
 from hub.core.engine import group_times
 from hub.core.model import Doc, Group, Task
-from hub.runtime import Runtime
+from hub.runtime import Readable
 from shared import states
 from shared.errors import BadRequest
 
 MAX_WORKERS = 100_000
 MAX_PREVIEW = 100
-
-
-def _group(request: Request, kind: str) -> Group:
-    return runtime_of(request).engine.world.group(kind, request.path_params["id"])
 
 
 # --- before the run
@@ -32,7 +29,7 @@ def plan(kind: str) -> Endpoint:
     """GET /workflows/{id}/plan?workers=N: plan_view and `workers`, null when it was not given."""
 
     async def endpoint(request: Request) -> Response:
-        group = _group(request, kind)
+        _, group = await group_of(request, kind)
         workers = params.number(request, "workers", 0, 1, MAX_WORKERS) or None
         return answer({**plan_view(group, list(group.tasks.values()), workers), "workers": workers})
 
@@ -60,7 +57,7 @@ def graph(kind: str) -> Endpoint:
     """GET /workflows/{id}/graph?format=json|mermaid|dot"""
 
     async def endpoint(request: Request) -> Response:
-        group = _group(request, kind)
+        _, group = await group_of(request, kind)
         form = params.choice(request, "format", ("json", "mermaid", "dot")) or "json"
         found = drawing.graph_of(group)
         if form == "mermaid":
@@ -74,7 +71,7 @@ def trace(kind: str) -> Endpoint:
     """GET /workflows/{id}/trace?format=json|chrome"""
 
     async def endpoint(request: Request) -> Response:
-        runtime, group = runtime_of(request), _group(request, kind)
+        runtime, group = await group_of(request, kind)
         form = params.choice(request, "format", ("json", "chrome")) or "json"
         spans = tracing.spans_of(runtime, group)
         if form == "chrome":
@@ -88,7 +85,7 @@ def _title(group: Group) -> str:
     return group.doc["name"] or group.id
 
 
-def summary(runtime: Runtime, group: Group) -> Doc:
+def summary(runtime: Readable, group: Group) -> Doc:
     """How many of the tasks ended how, daemons left out, and the seconds from the first start to the end, or to now.
 
     What timed out, Failed or Interrupted, counts in timed_out only. Beside that each task counts once, but for two
@@ -120,7 +117,7 @@ def _handles(child: Task, failed: Task) -> bool:
     return child.state == states.COMPLETED and child.doc.get("run_if") == "failure" and failed in child.parents
 
 
-def _duration_s(runtime: Runtime, group: Group) -> float:
+def _duration_s(runtime: Readable, group: Group) -> float:
     began, ended = group_times(group)
     if began is None:
         return 0.0

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from hub.api import params
 from hub.api.answers import answer, runtime_of
+from hub.api.finding import task_of
 from hub.api.tracing import all_attempts
 from hub.api.views import time_text
 from hub.core.model import Doc, Task
@@ -21,9 +22,8 @@ async def metrics(request: Request) -> Response:
 
 async def task_metrics(request: Request) -> Response:
     """What each attempt took, first to last."""
-    runtime = runtime_of(request)
-    task = runtime.engine.world.task(request.path_params["id"])
-    attempts = all_attempts(runtime, task)
+    readable, task = await task_of(request)
+    attempts = all_attempts(readable, task)
     frame, shown = params.cut(request, "metrics", attempts, len(attempts))
     return answer({**frame, "metrics": [_attempt_metrics(task, attempt) for attempt in shown]})
 

@@ -9,10 +9,11 @@ from starlette.responses import Response
 from hub.api.answers import Endpoint, answer, runtime_of
 from hub.api.bodies import DuplicateIn, RetryIn, read
 from hub.api.definitions import overrides
+from hub.api.finding import group_of, task_of
 from hub.api.views import group_view, task_view
 from hub.core import commands
 from hub.core.model import Doc, Task
-from hub.runtime import Runtime
+from hub.runtime import Readable
 from shared.errors import BadRequest
 
 
@@ -23,8 +24,8 @@ def retry(kind: str) -> Endpoint:
         runtime, id = runtime_of(request), request.path_params["id"]
         body = await read(request, RetryIn, empty=RetryIn())
         await runtime.do(commands.Retry(kind, id, body.start_from))
-        record = runtime.engine.world.task(id) if kind == "task" else runtime.engine.world.group(kind, id)
-        return answer(_view(runtime, record))
+        readable, record = await (task_of(request) if kind == "task" else group_of(request, kind))
+        return answer(_view(readable, record))
 
     return endpoint
 
@@ -60,5 +61,5 @@ def _of_workflow(given: Doc) -> Doc:
     return {"tasks": checked, **({"name": name} if name else {})}
 
 
-def _view(runtime: Runtime, record: Any) -> Doc:
+def _view(runtime: Readable, record: Any) -> Doc:
     return task_view(runtime, record.doc) if isinstance(record, Task) else group_view(runtime, record)

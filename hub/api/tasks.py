@@ -1,6 +1,9 @@
 """/tasks"""
 
-from collections.abc import Iterable
+import functools
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
 from uuid import uuid4
 
 from starlette.requests import Request
@@ -11,6 +14,7 @@ from hub.api import params
 from hub.api.answers import answer, library_of, nothing, runtime_of
 from hub.api.bodies import StopIn, TaskIn, idempotency, module_bytes, read
 from hub.api.definitions import definition, new_task
+from hub.api.finding import page_of_tasks, task_of
 from hub.api.modules import uploaded
 from hub.api.tracing import all_attempts
 from hub.api.views import attempt_view, task_view
@@ -36,49 +40,52 @@ _FILTERS = {"workflow_id": "workflow_id", "job_id": "job_id", "parent_id": "pare
 
 
 async def list_tasks(request: Request) -> Response:
-    """Oldest first. Without a filter a page costs what it shows, whatever the number of tasks."""
-    runtime = runtime_of(request)
-    condition = _condition(request)
-    docs: Iterable[Doc]
-    if condition is None:
-        tasks = runtime.engine.world.tasks
-        docs, total = (task.doc for task in tasks.values()), len(tasks)
+    """Oldest first. Without a filter a page costs what it shows, and a look over the numbers of what has ended."""
+    runtime, world = runtime_of(request), runtime_of(request).engine.world
+    equal, metadata = _filters(request), params.metadata_filter(request)
+    live: Sequence[Task]
+    if not equal and not metadata:
+        live = tuple(world.tasks.values())
     else:
-        found = runtime.database.table(TASKS).search(condition)
-        docs, total = found, len(found)
-    frame, shown = params.cut(request, "tasks", docs, total)
+        found = runtime.database.table(TASKS).search(_condition(equal, metadata or {}))
+        live = sorted((world.tasks[doc["id"]] for doc in found), key=lambda task: task.doc["seq"])
+    frame, shown = await page_of_tasks(request, live, equal, _meets(metadata))
     full = request.query_params.get("file") == "full"
-    return answer({**frame, "tasks": [task_view(runtime, doc, full) for doc in shown]})
+    return answer({**frame, "tasks": [task_view(readable, task.doc, full) for readable, task in shown]})
 
 
-def _condition(request: Request) -> "Query | None":
-    """The filters as a TinyDB query."""
-    parts = [Query()[field] == request.query_params[name] for name, field in _FILTERS.items()
-             if name in request.query_params]  # fmt: skip
+def _filters(request: Request) -> Doc:
+    equal: Doc = {field: request.query_params[name] for name, field in _FILTERS.items() if name in request.query_params}
     if "state" in request.query_params:
-        parts.append(Query().state == params.state_filter(request.query_params["state"]))
-    for key, value in (params.metadata_filter(request) or {}).items():
-        parts.append(Query().metadata[key] == value)
-    whole = None
-    for part in parts:
-        whole = part if whole is None else whole & part
+        equal["state"] = params.state_filter(request.query_params["state"])
+    return equal
+
+
+def _condition(equal: Doc, metadata: Doc) -> Query:
+    """The filters as a TinyDB query."""
+    parts = [Query()[field] == value for field, value in equal.items()]
+    parts += [Query().metadata[key] == value for key, value in metadata.items()]
+    whole: Query = functools.reduce(operator.and_, parts)
     return whole
 
 
-def _task(request: Request) -> Task:
-    return runtime_of(request).engine.world.task(request.path_params["id"])
+def _meets(metadata: Doc | None) -> Callable[[Any], bool] | None:
+    if not metadata:
+        return None
+    return lambda given: all(key in given and given[key] == value for key, value in metadata.items())
 
 
 async def get_task(request: Request) -> Response:
+    readable, task = await task_of(request)
     full = request.query_params.get("file") == "full"
-    return answer(task_view(runtime_of(request), _task(request).doc, full))
+    return answer(task_view(readable, task.doc, full))
 
 
 async def update_task(request: Request) -> Response:
     """Only the fields sent change; "" and zero times mean unchanged."""
     runtime, id = runtime_of(request), request.path_params["id"]
     body = await read(request, TaskIn)
-    runtime.engine.world.task(id)
+    await task_of(request)
     fields = definition(body)
     if "workflow_id" in fields:
         raise BadRequest("workflow_id does not change: create the task in the workflow", "bad_workflow_id")
@@ -90,7 +97,7 @@ async def update_task(request: Request) -> Response:
 
 async def upload_module(request: Request) -> Response:
     runtime = runtime_of(request)
-    id = _task(request).id
+    id = (await task_of(request))[1].id
     module = await library_of(request).take(await uploaded(request))
     task: Task = await runtime.do(commands.AttachModule(id, module))
     return answer(task_view(runtime, task.doc))
@@ -126,13 +133,12 @@ def finishes(body: StopIn) -> bool:
 
 
 async def task_results(request: Request) -> Response:
-    doc = _task(request).doc
+    doc = (await task_of(request))[1].doc
     return answer({"results": doc.get("results"), "outputs": doc.get("outputs")})
 
 
 async def task_attempts(request: Request) -> Response:
     """All of them, first to last; the task itself lists the last ten."""
-    task = _task(request)
-    attempts = all_attempts(runtime_of(request), task)
+    attempts = all_attempts(*await task_of(request))
     frame, shown = params.cut(request, "attempts", attempts, len(attempts))
     return answer({**frame, "attempts": [attempt_view(attempt) for attempt in shown]})

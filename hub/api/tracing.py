@@ -7,21 +7,21 @@ from hub.api.views import time_text
 from hub.core.fan import parts_of
 from hub.core.model import ATTEMPTS, Doc, Group, Task
 from hub.core.world import attempt_id
-from hub.runtime import Runtime
+from hub.runtime import Readable
 
 _TIMES = ("queued_at", "dispatched_at", "start_time", "finish_time")
 _PID = 1
 
 
-def all_attempts(runtime: Runtime, task: Task) -> list[Doc]:
+def all_attempts(runtime: Readable, task: Task) -> list[Doc]:
     """Every attempt, first to last; the task's document itself lists the last ten."""
     latest = task.doc.get("attempts") or []
-    older = runtime.journal.tables.get(ATTEMPTS, {})
+    older = runtime.tables.get(ATTEMPTS, {})
     numbers = range(1, task.attempt - len(latest) + 1)
     return [*filter(None, (older.get(attempt_id(task.id, number)) for number in numbers)), *latest]
 
 
-def spans_of(runtime: Runtime, group: Group) -> list[Doc]:
+def spans_of(runtime: Readable, group: Group) -> list[Doc]:
     """The attempts of a group's tasks and of the parts they have become, by dispatch. Times are wall seconds.
 
     A task that never reached a device has none. `outcome` is "running" until the attempt has one.

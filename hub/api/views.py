@@ -9,7 +9,7 @@ from hub.core.engine import group_times
 from hub.core.fan import results_by_proplet
 from hub.core.model import JOBS, REPORTED, Doc, Group, Proplet
 from hub.core.schedules import KINDS, recurring
-from hub.runtime import Runtime
+from hub.runtime import Readable
 from shared import states
 from shared.errors import Damaged, NotFound
 
@@ -38,7 +38,7 @@ def time_text(wall: float | None) -> str:
 _SHARED = (*REPORTED, "results", "start_time", "finish_time", "proplet_id")
 
 
-def task_view(runtime: Runtime, doc: Doc, full_file: bool = False) -> Doc:
+def task_view(runtime: Readable, doc: Doc, full_file: bool = False) -> Doc:
     source = runtime.engine.world.tasks.get(doc["origin"]["id"]) if _is_link(doc) else None
     if source is not None:
         doc = {**doc, **{key: source.doc.get(key) for key in _SHARED}}
@@ -114,7 +114,7 @@ def _schedule_view(doc: Doc) -> Doc:
     }
 
 
-def _file(runtime: Runtime, module: str | None, full: bool) -> Doc:
+def _file(runtime: Readable, module: str | None, full: bool) -> Doc:
     """The module in base64 while it is small, else its size; its hash stands beside both."""
     if module is None:
         return {}
@@ -135,7 +135,7 @@ def attempt_view(attempt: Doc) -> Doc:
 _GROUP = ("fail_fast", "max_parallel", "timeout", "user_id", "metadata")
 
 
-def group_view(runtime: Runtime, group: Group, tasks: bool = True) -> Doc:
+def group_view(runtime: Readable, group: Group, tasks: bool = True) -> Doc:
     """A job or a workflow: a summary with its tasks (rest.md, "pages"); without tasks for the live stream."""
     began, ended = group_times(group)
     state = group.state

@@ -7,11 +7,16 @@ from pathlib import Path
 from hub.check.finding import Finding, failure, ok, warning
 from hub.core.checks import violations
 from hub.core.engine import Engine
-from hub.core.model import MODULES, TASKS, Now
+from hub.core.load import take_in
+from hub.core.model import MODULES, TASKS, Now, Policy
+from hub.core.world import World
 from hub.store import blobs
 from hub.store.backup import forms_of
+from hub.store.disk import StoreFailed
+from hub.store.history import History, HistoryDamaged, hidden_in
+from hub.store.moment import look
 from hub.store.records import Tables
-from hub.store.recovery import StoreDamaged, look
+from hub.store.recovery import StoreDamaged
 from shared.errors import Damaged, NotFound
 
 # Of several things that are wrong, so many are named.
@@ -23,20 +28,21 @@ BEHIND_S = 60.0
 def check_store(data: Path) -> Iterator[Finding]:
     """Journal and snapshot, the documents among themselves, and every module's bytes."""
     try:
-        tables, lsn = look(data / "store")
+        with look(data / "store") as (tables, lsn, history):
+            yield ok("store", f"{sum(map(len, tables.values()))} documents up to change {lsn} in {data / 'store'}")
+            yield _documents(tables)
+            yield _history(history, tables)
     except NotFound:
         yield ok("store", f"none yet in {data}: the first start of a hub makes it")
         return
-    except StoreDamaged as damage:
+    except (StoreDamaged, HistoryDamaged, StoreFailed) as damage:
         what, _, remedy = damage.message.partition(": ")
-        yield failure("store", what, remedy)
+        yield failure("store" if isinstance(damage, StoreDamaged) else "history", what, remedy)
         return
     except OSError as error:
         remedy = "run the check as the user that the hub runs as"
         yield failure("store", f"{data / 'store'} cannot be read: {error.strerror}", remedy)
         return
-    yield ok("store", f"{sum(map(len, tables.values()))} documents up to change {lsn} in {data / 'store'}")
-    yield _documents(tables)
     yield _modules(data / "blobs", tables)
     yield from _times(tables)
 
@@ -60,6 +66,28 @@ def _documents(tables: Tables) -> Finding:
     world = engine.world
     groups = f"{len(world.workflows)} workflows, {len(world.jobs)} jobs, {len(world.proplets)} proplets"
     return ok("documents", f"{len(world.tasks)} tasks, {groups} agree with each other")
+
+
+def _history(history: History | None, tables: Tables) -> Finding:
+    """Its file, and each unit: whether the API could read it and bring it back."""
+    if history is None:
+        return ok("history", "none yet: nothing that has ended has left the store")
+    wrong = history.faults()
+    modules = tables.get(MODULES, {})
+    for number, unit in history.units(hidden_in(tables)):
+        try:
+            tasks = take_in(World(Policy()), unit)
+        except Exception as error:  # whatever it is, these documents are no unit that has left the store
+            wrong.append(f"unit {number} cannot be taken up: {type(error).__name__} {error}")
+            continue
+        wrong += [f"task {task.id} is in the store as well" for task in tasks if task.id in tables.get(TASKS, {})]
+        lost = (task for task in tasks if task.doc.get("module") and task.doc["module"] not in modules)
+        wrong += [f"task {task.id} refers to module {task.doc['module']}, which is unknown" for task in lost]
+    if wrong:
+        remedy = "restore a backup; what cannot be read can be neither shown nor started again, all else works"
+        return failure("history", _some(wrong), remedy)
+    counts = f"{history.tasks} tasks, {history.workflows} workflows, {history.jobs} jobs that have ended"
+    return ok("history", f"{counts}, {history.size_bytes} bytes")
 
 
 def _modules(directory: Path, tables: Tables) -> Finding:

@@ -51,6 +51,7 @@ def _image_violations(engine: Engine) -> list[str]:
 def _module_violations(engine: Engine) -> list[str]:
     shelf = engine.world.modules
     referred = Counter(task.doc.get("module") for task in engine.world.tasks.values())
+    referred.update(engine.world.ended.modules)
     found = [
         f"module {module.id} counts {module.tasks} tasks and has {referred[module.id]}"
         for module in shelf.values()

@@ -183,6 +183,47 @@ class Progress(Struct):
     message: str | None = None
 
 
+# --- the history of ended runs (hub.core.retention)
+
+
+class Retire(Struct):
+    """Chooses what leaves the store next: units of about so many tasks."""
+
+    tasks: int
+
+
+class Retired(Struct):
+    """Copies of what was chosen last are in the history, on the disk."""
+
+
+class Recall(Struct):
+    """Brings a unit back; tables are its documents."""
+
+    unit: int
+    tables: dict[str, dict[str, Doc]]
+
+
+class Bygone(Struct):
+    """A unit that leaves the history for good: the module of each task that has one, and (id, last attempt) of those
+    that may come again."""
+
+    number: int
+    modules: list[str]
+    attempts: list[tuple[str, int]]
+
+
+class Discard(Struct):
+    """Lets units of the history go for good."""
+
+    units: list[Bygone]
+
+
+class Settled(Struct):
+    """The copies that these marks were about are gone from the history; a mark is known by its first number."""
+
+    units: list[int]
+
+
 # --- time
 
 
@@ -220,5 +261,10 @@ Command = (
     | Result
     | Progress
     | Stalled
+    | Retire
+    | Retired
+    | Recall
+    | Discard
+    | Settled
     | Tick
 )

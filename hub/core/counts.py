@@ -36,3 +36,8 @@ class Counts:
         # Seconds from the moment a task may run to its dispatch, and those that completed attempts ran.
         self.queued = Histogram(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
         self.ran = Histogram(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600)
+
+    @property
+    def ended(self) -> int:
+        """Tasks in one of the states that are an end."""
+        return sum(self.tasks[state] for state in states.ENDED)

@@ -1,9 +1,10 @@
 """The engine: takes a command and the time, changes documents, says what to keep and what to send."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from hub.core import attempts, commands, fan, flow, modules, presence, quarantine, runs, schedules, submit
+from hub.core import attempts, commands, fan, flow, modules, presence, quarantine, retention, runs, schedules, submit
 from hub.core.load import load
 from hub.core.model import Doc, Group, Now, Outcome, Policy, Task
 from hub.core.place import why_waiting
@@ -12,6 +13,7 @@ from shared import states
 
 # A monotonic timer does not see the wall clock being set: slots are looked for again after this long at the latest.
 LOOK_S = 5.0
+NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 class Engine:
@@ -49,15 +51,27 @@ class Engine:
             commands.Result: attempts.result,
             commands.Progress: attempts.progress,
             commands.Stalled: presence.stalled,
+            commands.Retire: retention.retire,
+            commands.Retired: retention.retired,
+            commands.Recall: retention.recall,
+            commands.Discard: retention.discard,
+            commands.Settled: retention.settled,
             commands.Tick: _tick,
         }
 
-    def load(self, now: Now, tables: dict[str, dict[str, Doc]]) -> Outcome:
-        """Takes up the documents of the store after a start of the hub."""
+    def load(self, now: Now, tables: dict[str, dict[str, Doc]], bygone: Mapping[str, int] = NOTHING) -> Outcome:
+        """Takes up the documents of the store after a start of the hub.
+
+        bygone: how many tasks in the history refer to each module.
+        """
         self.world.now = now
         load(self.world, tables)
+        for module, tasks in bygone.items():
+            self.world.ended.modules[module] = tasks
+            self.world.modules.refer(module, tasks)
         attempts.take_up(self.world)
         schedules.take_up(self.world)
+        retention.take_up(self.world)
         return self._outcome(None)
 
     def apply(self, now: Now, command: commands.Command) -> Outcome:

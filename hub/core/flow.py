@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from hub.core import conditions, expressions, passing, reuse
+from hub.core import conditions, expressions, passing, removal, reuse
 from hub.core.abi import call_of
 from hub.core.codes import classify
 from hub.core.commands import Start, Stop, StopAll
@@ -159,7 +159,7 @@ def reset(world: World, tasks: list[Task]) -> None:
     """Takes ended tasks back to Pending for a new run."""
     for task in tasks:
         if task.state != states.PENDING:
-            world.drop_parts(task)
+            removal.drop_parts(world, task)
             world.move(task, states.PENDING, {key: None for key in FRESH if task.doc.get(key) is not None})
     # Only now are all states what they will be; the children of a task that had settled wait for it again.
     waiting = {task.id: task for task in tasks}

@@ -26,6 +26,7 @@ ATTEMPTS = "attempts"
 CACHE = "cache"
 REQUESTS = "requests"
 NUMBERS = "numbers"
+MOVES = "moves"
 
 PARALLEL, SEQUENTIAL, CONFIGURABLE = "parallel", "sequential", "configurable"
 MODES = (PARALLEL, SEQUENTIAL, CONFIGURABLE)
@@ -56,6 +57,9 @@ class Policy:
     memory_pages: int = 256
     stack_bytes: int = 16 * 1024
     output_bytes: int = 32 * 1024
+    # So many ended tasks, and for so long, stay in the store before they go to the history.
+    keep_tasks: int = 10_000
+    keep_s: float = 7 * 86_400.0
 
     def limits(self, timeout_s: float | None, own: Doc | None) -> Doc:
         """The limits of a start message; own: those that the task has set itself."""
@@ -374,10 +378,12 @@ class Send(Struct):
 
 class Outcome(Struct):
     """What a command led to: the answer, what the store must keep, and when it does, what is to be done: messages to
-    devices, blobs that are to go, and urls of modules to be fetched."""
+    devices, blobs that are to go, and urls of modules to be fetched. `quiet` is kept like puts, and is news to nobody:
+    documents that only change their place."""
 
     reply: Any = None
     puts: list[Put] = []
     sends: list[Send] = []
     discards: list[str] = []
     fetches: list[str] = []
+    quiet: list[Put] = []

@@ -101,14 +101,10 @@ def _tree(world: World, root: Task, command: Duplicate) -> list[Task]:
     """The task, with the tree below it by parent_id, and what they depend on, each once, parents first."""
     found = {root.id: root}
     todo = [root]
-    below: dict[str, list[Task]] = {}
-    if command.children:
-        for task in world.tasks.values():
-            if task.doc.get("parent_id"):
-                below.setdefault(task.doc["parent_id"], []).append(task)
     while todo:
         task = todo.pop()
-        near = below.get(task.id, []) + (_dependencies(task) if command.dependencies else [])
+        near = list(world.below.get(task.id, {}).values()) if command.children else []
+        near += _dependencies(task) if command.dependencies else []
         for other in near:
             if other.id not in found and not _is_part(other):
                 found[other.id] = other
@@ -169,6 +165,8 @@ def _make(
         link(made[task.id], parents)
         if modes[task.id] == LINK:
             world.share(made[task.id], task.origin_of_values)
+        if modes[task.id] != COPY:
+            world.ended.recent.append(made[task.id])
     rank(made.values())
     return made
 

@@ -6,11 +6,11 @@ and is created in the same record that moves `next_run` on, so that no slot fire
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from itertools import islice
 
-from hub.core import flow
+from hub.core import flow, removal
 from hub.core.cron import cron, zone
 from hub.core.model import Doc, Task
 from hub.core.timing import SLOT
@@ -148,6 +148,7 @@ def _advance(world: World, task: Task, slot: float | None) -> None:
     _set_next(world, task, slot)
     if slot is None:
         world.write(task, {"enabled": False})
+        world.ended.recent.append(task)
 
 
 def _fire(world: World, task: Task, slot: float) -> None:
@@ -209,11 +210,11 @@ def _prune(world: World, template: str, newest: str) -> None:
     firings.append(newest)
     for _ in range(len(firings) - FIRINGS_KEPT):
         oldest = world.tasks.get(firings[0])
-        if oldest is not None and (oldest.state not in states.ENDED or oldest.children):
+        if oldest is not None and (oldest.state not in states.ENDED or oldest.children or oldest.links):
             break
         firings.popleft()
         if oldest is not None:
-            world.drop_task(oldest)
+            removal.drop_task(world, oldest)
 
 
 def follow(world: World, firing: Task) -> None:
@@ -259,12 +260,17 @@ def stop(world: World, task: Task, message: str | None) -> None:
 # --- a start of the hub
 
 
-def take_up(world: World) -> None:
-    """Slots that passed while the hub was down are for `catchup` to decide."""
-    for task in list(world.tasks.values()):
+def note_firings(world: World, tasks: Iterable[Task]) -> None:
+    """Finds firings of their templates among tasks, oldest first."""
+    for task in tasks:
         origin = task.doc.get("origin")
         if origin and origin["type"] == "schedule":
             world.firings.setdefault(origin["id"], deque()).append(task.id)
+
+
+def take_up(world: World) -> None:
+    """Slots that passed while the hub was down are for `catchup` to decide."""
+    note_firings(world, world.tasks.values())
     for task in list(world.tasks.values()):
         slot = task.doc.get("next_run")
         if slot is None:

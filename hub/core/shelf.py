@@ -47,11 +47,11 @@ class Shelf(dict[str, Module]):
         """The first of the modules of which this is a form."""
         return next(iter(self._forms.get(blob, {}).values()), None)
 
-    def refer(self, id: str | None) -> None:
-        """A task refers to this module from now on."""
+    def refer(self, id: str | None, tasks: int = 1) -> None:
+        """A task, or so many, refer to this module from now on."""
         module = self.get(id or "")
         if module is not None:
-            module.tasks += 1
+            module.tasks += tasks
             self.unused.pop(module.id, None)
 
     def release(self, id: str | None, mono: float) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from hub.core import expressions, flow, graph, modules, reuse, schedules
+from hub.core import expressions, flow, graph, modules, removal, reuse, schedules
 from hub.core.commands import CreateJob, CreateTask, CreateWorkflow, Delete, UpdateTask
 from hub.core.graph import link, rank, rank_up
 from hub.core.model import JOBS, MODES, PROPLETS, SEQUENTIAL, WORKFLOWS, Doc, Group, Task
@@ -124,6 +124,7 @@ def update_task(world: World, command: UpdateTask) -> Task:
     if depends_on is not None:
         for parent in task.parents:
             del parent.children[task.id]
+        world.ended.recent.extend(task.parents)
         link(task, parents, task.previous)
         rank_up(task)
     return task
@@ -145,7 +146,7 @@ def _delete_task(world: World, id: str) -> None:
     if task.children:
         needs = next(iter(task.children))
         raise Conflict(f"task {id} cannot go: task {needs} depends on it", "task_needed")
-    world.drop_task(task)
+    removal.drop_task(world, task)
 
 
 def _delete_group(world: World, kind: str, id: str) -> None:
@@ -165,8 +166,9 @@ def _delete_group(world: World, kind: str, id: str) -> None:
     if shared is not None:
         raise Conflict(f"{kind} {id} cannot go: task {shared.id} shares a result of it", "task_needed")
     for task in list(group.tasks.values()):
-        world.drop_task(task)
+        removal.drop_task(world, task)
     del (world.workflows if group.table == WORKFLOWS else world.jobs)[id]
+    world.ended.order.pop(group, None)
     world.forget(group.table, id)
 
 

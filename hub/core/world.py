@@ -6,14 +6,12 @@ from typing import Any, TypeVar
 
 from hub.core.abi import Module, call_of
 from hub.core.counts import Counts
+from hub.core.ended import Ended
 from hub.core.images import Images
 from hub.core.model import (
     ANYONE,
-    ATTEMPTS,
-    ATTEMPTS_KEPT,
     NUMBERS,
-    NUMBERS_KEPT,
-    TASKS,
+    WORKFLOWS,
     Doc,
     Group,
     Need,
@@ -70,9 +68,13 @@ class World:
         # What each template has fired, oldest first, and which tasks made out of others have ended in this turn.
         self.firings: dict[str, deque[str]] = {}
         self.ended_parts: list[Task] = []
+        self.ended = Ended()
+        # Tasks by their parent_id, whether there is such a task or not.
+        self.below: dict[str, dict[str, Task]] = {}
         self.last_seq = 0
         self.counts = Counts()
         self._puts: dict[tuple[str, str], Put] = {}
+        self._quiet: list[Put] = []
         self._sends: list[Send] = []
         self._discards: list[str] = []
         # Groups whose counts have changed, so that their state may have; in that order.
@@ -84,7 +86,10 @@ class World:
         return _found(self.tasks, "task", id)
 
     def group(self, kind: str, id: str) -> Group:
-        return _found(self.workflows if kind == "workflow" else self.jobs, kind, id)
+        return _found(self.groups(f"{kind}s"), kind, id)
+
+    def groups(self, table: str) -> dict[str, Group]:
+        return self.workflows if table == WORKFLOWS else self.jobs
 
     def proplet(self, id: str) -> Proplet:
         return _found(self.proplets, "proplet", id)
@@ -127,6 +132,13 @@ class World:
     def forget(self, table: str, id: str) -> None:
         self._puts[table, id] = Put(table, id, None)
 
+    def keep_quietly(self, table: str, doc: Doc) -> None:
+        """Has a document written that was elsewhere until now: that is no news."""
+        self._quiet.append(Put(table, doc["id"], doc))
+
+    def forget_quietly(self, table: str, id: str) -> None:
+        self._quiet.append(Put(table, id, None))
+
     def move(self, task: Task, state: int, changes: Doc) -> None:
         """Takes a task to another state; the only place where a task's state changes. `changes` is taken over."""
         before = task.state
@@ -145,6 +157,7 @@ class World:
         changes["updated_at"] = self.now.wall
         self.write(task, changes)
         if state in states.ENDED:
+            self.ended.recent.append(task)
             origin = task.doc.get("origin")
             if origin and origin["type"] in _PARTS:
                 self.ended_parts.append(task)
@@ -272,8 +285,9 @@ class World:
             if state != group.doc.get("state"):
                 self.write(group, {"state": state})
         self._touched.clear()
-        outcome = Outcome(reply, list(self._puts.values()), self._sends, self._discards, self.images.asked)
-        self._puts, self._sends, self._discards, self.images.asked = {}, [], [], []
+        puts = list(self._puts.values())
+        outcome = Outcome(reply, puts, self._sends, self._discards, self.images.asked, self._quiet)
+        self._puts, self._sends, self._discards, self.images.asked, self._quiet = {}, [], [], [], []
         return outcome
 
     # --- links between records
@@ -300,6 +314,8 @@ class World:
             self.images.track(task)
         if task.group is not None:
             task.group.tasks[task.id] = task
+        if doc.get("parent_id"):
+            self.below.setdefault(doc["parent_id"], {})[task.id] = task
         if task.tally is not None:
             task.tally.counts[task.state] += 1
         if doc.get("dedup_key"):
@@ -309,6 +325,9 @@ class World:
         """Changes what a task is, and by that perhaps who counts it."""
         if task.tally is not None:
             task.tally.counts[task.state] -= 1
+        if "parent_id" in changes:
+            self.leave_parent(task)
+            self.below.setdefault(changes["parent_id"], {})[task.id] = task
         self.write(task, {**changes, "updated_at": self.now.wall})
         task.read_definition()
         self.images.track(task)
@@ -328,43 +347,11 @@ class World:
         task.source = source
         source.links[task.id] = task
 
-    def drop_parts(self, task: Task) -> None:
-        """Lets the parts of a run go that is over, but for those that others need."""
-        for id in task.doc.get("parts") or ():
-            part = self.tasks.get(id)
-            if part is not None and part.state in states.ENDED and not part.children and not part.links:
-                self.drop_task(part)
-
-    def drop_task(self, task: Task) -> None:
-        self.drop_parts(task)
-        del self.tasks[task.id]
-        self.counts.tasks[task.state] -= 1
-        self.modules.release(task.doc.get("module"), self.now.mono)
-        self.images.drop(task)
-        for parent in task.gates:
-            parent.children.pop(task.id, None)
-        if task.source is not None:
-            task.source.links.pop(task.id, None)
-        if self.dedup.get(task.doc.get("dedup_key") or "") == task.id:
-            del self.dedup[task.doc["dedup_key"]]
-        for number in range(1, task.attempt - ATTEMPTS_KEPT + 1):
-            self.forget(ATTEMPTS, attempt_id(task.id, number))
-        if task.group is not None:
-            del task.group.tasks[task.id]
-        if task.tally is not None:
-            task.tally.counts[task.state] -= 1
-        self.forget(TASKS, task.id)
-        self._remember_number(task)
-
-    def _remember_number(self, task: Task) -> None:
-        # The id of a firing comes but once: its slot is in it.
-        if task.attempt and (task.doc.get("origin") or {}).get("type") != "schedule":
-            self.numbers[task.id] = {"id": task.id, "attempt": task.attempt}
-            self.keep_doc(NUMBERS, self.numbers[task.id])
-            if len(self.numbers) > NUMBERS_KEPT:
-                oldest = next(iter(self.numbers))
-                del self.numbers[oldest]
-                self.forget(NUMBERS, oldest)
+    def leave_parent(self, task: Task) -> None:
+        siblings = self.below.get(task.doc.get("parent_id") or "", {})
+        siblings.pop(task.id, None)
+        if not siblings:
+            self.below.pop(task.doc.get("parent_id") or "", None)
 
 
 def attempt_id(task: str, number: int) -> str:

@@ -1,15 +1,18 @@
 """One file with all that a hub keeps for good: its documents at one moment, and the modules that they refer to.
 
-The file is a zip. `documents.jsonl` is a snapshot in the store's own form, `blobs/<sha256>` a module, and the last
-member, `manifest.json`, has the format, the number of the last change and the SHA-256 of every other member: a file
-without it was not finished. Everything is read from the folder, so that no hub need run, one that runs need not stop,
-and one that is read-only can still be saved. A running one can be read because a record of its journal is one change,
-a module is on the disk before a document refers to it, and its bytes never change.
+The file is a zip. `documents.jsonl` is a snapshot in the store's own form, `history.sqlite` the history of ended runs
+where there is one, as of the same moment, `blobs/<sha256>` a module, and the last member, `manifest.json`, has the
+format, the number of the last change and the SHA-256 of every other member: a file without it was not finished.
+Everything is read from the folder, so that no hub need run, one that runs need not stop, and one that is read-only can
+still be saved. A running one can be read because a record of its journal is one change, a module is on the disk before
+a document refers to it, and its bytes never change.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
+import os
 import shutil
 import tempfile
 import zipfile
@@ -23,9 +26,10 @@ from hub.core.model import MODULES
 from hub.store import blobs
 from hub.store.atomic import whole_file
 from hub.store.blobs import Blobs
-from hub.store.disk import make_directory, sync_directory, write_failure
+from hub.store.disk import FILE_MODE, make_directory, sync_directory, write_failure
+from hub.store.history import NAME
+from hub.store.moment import look
 from hub.store.records import Tables, lines
-from hub.store.recovery import look
 from hub.store.snapshot import begin_journal, snapshot_lines, write_snapshot
 from shared import VERSION
 from shared.errors import BadRequest, Conflict, Damaged, NotFound
@@ -33,21 +37,25 @@ from shared.errors import BadRequest, Conflict, Damaged, NotFound
 log = logging.getLogger(__name__)
 
 FORMAT = "motet-backup"
-FORMAT_NUMBER = 1
+# 2 has a history, which motet before it would leave out without a word.
+FORMAT_NUMBER = 2
 MANIFEST = "manifest.json"
 DOCUMENTS = "documents.jsonl"
 # A module may be deleted between the reading of the documents and its own: then the documents are read again.
 TRIES = 3
+PIECE_BYTES = 1 << 20
 
 
 @dataclass
 class Summary:
-    """What a backup holds. missing: modules that documents refer to and whose bytes were not there or damaged."""
+    """What a backup holds. ended: tasks of the history. missing: modules that documents refer to and whose bytes were
+    not there or damaged."""
 
     documents: int
     blobs: int
     lsn: int
     created_at: str
+    ended: int = 0
     missing: list[str] = field(default_factory=list)
 
 
@@ -59,24 +67,41 @@ def forms_of(tables: Tables) -> list[str]:
 
 def back_up(data: Path, file: Path) -> Summary:
     """Writes a backup of a hub's folder, which may be in use. The errors are those of whole_file() and look()."""
-    with whole_file(file) as out:
-        tables, lsn = look(data / "store")
-        missing = _missing(data, tables)
-        for _ in range(TRIES - 1):
+    with whole_file(file) as out, tempfile.TemporaryDirectory(dir=file.parent, prefix=f".{file.name}.") as room:
+        copy = Path(room) / NAME
+        for _ in range(TRIES):
+            tables, lsn, ended = _at_one_moment(data / "store", copy)
+            missing = _missing(data, tables)
             if not missing:
                 break
-            tables, lsn = look(data / "store")
-            missing = _missing(data, tables)
         present = [sha for sha in forms_of(tables) if sha not in missing]
         created = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        summary = Summary(sum(map(len, tables.values())), len(present), lsn, created, missing)
+        summary = Summary(sum(map(len, tables.values())), len(present), lsn, created, ended, missing)
         with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
             members = {DOCUMENTS: _write(archive, DOCUMENTS, snapshot_lines(lsn, tables))}
+            if copy.exists():
+                members[NAME] = _write(archive, NAME, _pieces(copy))
             for sha in present:
                 # One that is deleted in this very moment ends the backup: there is none that lacks it unsaid.
                 members[_member(sha)] = _write(archive, _member(sha), [blobs.look(data / "blobs", sha)])
             archive.writestr(MANIFEST, json.dumps(_manifest(summary, members)))
     return summary
+
+
+def _at_one_moment(store: Path, copy: Path) -> tuple[Tables, int, int]:
+    """The documents, the number of the last change, and how many tasks are in the history, of which a copy is made."""
+    copy.unlink(missing_ok=True)
+    with look(store) as (tables, lsn, history):
+        if history is None:
+            return tables, lsn, 0
+        history.copy_to(copy)
+        return tables, lsn, history.tasks
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(PIECE_BYTES):
+            yield piece
 
 
 def _missing(data: Path, tables: Tables) -> list[str]:
@@ -107,11 +132,12 @@ def _write(archive: zipfile.ZipFile, name: str, pieces: Iterable[bytes]) -> str:
 def _manifest(summary: Summary, members: dict[str, str]) -> dict[str, Any]:
     return {
         "format": FORMAT,
-        "format_number": FORMAT_NUMBER,
+        "format_number": FORMAT_NUMBER if NAME in members else 1,
         "motet": VERSION,
         "created_at": summary.created_at,
         "lsn": summary.lsn,
         "documents": summary.documents,
+        "ended": summary.ended,
         "missing": summary.missing,
         "sha256": members,
     }
@@ -142,7 +168,14 @@ def restore(file: Path, data: Path) -> Summary:
         except OSError as error:
             raise write_failure(error, str(data), "try again") from error
     count = sum(name.startswith("blobs/") for name in manifest["sha256"])
-    return Summary(manifest["documents"], count, manifest["lsn"], manifest["created_at"], manifest["missing"])
+    return Summary(
+        manifest["documents"],
+        count,
+        manifest["lsn"],
+        manifest["created_at"],
+        manifest.get("ended", 0),
+        manifest["missing"],
+    )
 
 
 def _opened(file: Path) -> zipfile.ZipFile:
@@ -172,8 +205,16 @@ def _read_manifest(file: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
 
 
 def _content(file: Path, archive: zipfile.ZipFile, name: str) -> bytes:
-    try:
+    with _reading(file, name):
         return archive.read(name)
+
+
+@contextlib.contextmanager
+def _reading(file: Path, name: str) -> Iterator[None]:
+    """What can go wrong with a member, in our words."""
+    try:
+        yield
+        return
     except KeyError:
         what = f"{file} is no backup of a hub, or has lost its {name}"
     except (zipfile.BadZipFile, zipfile.LargeZipFile, OSError, ValueError, NotImplementedError, RuntimeError) as error:
@@ -193,14 +234,31 @@ def _build(file: Path, archive: zipfile.ZipFile, manifest: dict[str, Any], folde
     make_directory(store)
     begin_journal(store, 1, manifest["lsn"]).close()
     write_snapshot(store, 1, manifest["lsn"], tables, lambda: None)
+    if NAME in manifest["sha256"]:
+        _unpack(file, archive, NAME, manifest["sha256"][NAME], store / NAME)
     kept = Blobs(folder / "blobs")
     for _, data in contents:
         kept.put(data)
 
 
+def _unpack(file: Path, archive: zipfile.ZipFile, name: str, digest: str, path: Path) -> None:
+    """A member too large for memory as a file of its own."""
+    found = hashlib.sha256()
+    with _reading(file, name), archive.open(name) as member, path.open("xb") as out:
+        path.chmod(FILE_MODE)
+        while piece := member.read(PIECE_BYTES):
+            found.update(piece)
+            out.write(piece)
+        out.flush()
+        os.fsync(out.fileno())
+    if found.hexdigest() != digest:
+        raise Damaged(f"{file} is damaged in {name}: use another backup", "backup_damaged")
+
+
 def _contents(file: Path, archive: zipfile.ZipFile, manifest: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
-    """Every member as the manifest has it, the documents first."""
-    for name, digest in sorted(manifest["sha256"].items(), key=lambda item: item[0] != DOCUMENTS):
+    """Every member as the manifest has it but for the history, the documents first."""
+    members = {name: digest for name, digest in manifest["sha256"].items() if name != NAME}
+    for name, digest in sorted(members.items(), key=lambda item: item[0] != DOCUMENTS):
         data = _content(file, archive, name)
         if hashlib.sha256(data).hexdigest() != digest:
             raise Damaged(f"{file} is damaged in {name}: use another backup", "backup_damaged")

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 
+from hub.archivist import Bounds
 from hub.assembly import Assembly
 from hub.core.model import Policy
 from hub.library import Images
@@ -55,9 +56,15 @@ class MemoryLink(Link):
 class Stage:
     """A hub in process, and a client that speaks HTTP to it."""
 
-    def __init__(self, directory: Path, images: Images | None = None, policy: Policy = Policy()) -> None:  # noqa: B008
+    def __init__(
+        self,
+        directory: Path,
+        images: Images | None = None,
+        policy: Policy = Policy(),  # noqa: B008  it is frozen
+        bounds: Bounds = Bounds(),  # noqa: B008
+    ) -> None:
         self.link = MemoryLink()
-        self.parts = Assembly(directory, self.link, policy)
+        self.parts = Assembly(directory, self.link, policy, bounds=bounds)
         self.parts.library.images = images
         self.runtime, self.bridge, self.feed = self.parts.runtime, self.parts.bridge, self.parts.feed
         transport = httpx2.ASGITransport(app=self.parts.app, raise_app_exceptions=False)

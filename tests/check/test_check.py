@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import socket
+import sqlite3
 import time
 from collections import namedtuple
 from importlib import metadata
@@ -15,7 +16,8 @@ import pytest
 from hub.check import machine
 from hub.check.finding import FAILURE, OK, WARNING
 from hub.check.store import check_store
-from hub.core.model import TASKS, Put
+from hub.core.model import TASKS, Policy, Put
+from hub.store.history import NAME
 from hub.store.journal import Journal
 from motet import cli
 from tests.api.stage import FILE, Stage
@@ -191,3 +193,37 @@ def test_the_command_exits_1_at_a_failure_and_prints_json(tmp_path, capsys):
         assert failed["check"] == "MQTT port" and failed["remedy"]
         assert cli.main([*argv, "--mqtt-port", "0"]) == 0
         assert "MQTT port" not in capsys.readouterr().out
+
+
+# --- the history
+
+
+async def past(folder):
+    async with Stage(folder, policy=Policy(keep_tasks=0)) as stage:
+        stage.join("a")
+        for id in ("one", "two"):
+            await stage.call("POST", "/tasks", {"id": id, "name": "main", "inputs": [1], "file": FILE})
+            await stage.call("POST", f"/tasks/{id}/start")
+            await stage.ended(id)
+        await stage.parts.archivist.calm()
+    return folder / "store" / NAME
+
+
+async def test_the_history_is_counted(tmp_path):
+    await past(tmp_path)
+    found = by_check(check_store(tmp_path))["history"]
+    assert (found.status, found.found.partition(" that")[0]) == (OK, "2 tasks, 0 workflows, 0 jobs")
+
+
+async def test_a_unit_of_the_history_that_cannot_be_taken_up_is_named(tmp_path):
+    with sqlite3.connect(await past(tmp_path)) as db:
+        db.execute("""UPDATE docs SET doc = replace(doc, '"id":"one"', '"di":"one"')""")
+    db.close()
+    found = by_check(check_store(tmp_path))["history"]
+    assert found.status == FAILURE and "unit" in found.found and found.remedy
+
+
+async def test_a_history_that_is_no_database_is_a_failure_with_its_remedy(tmp_path):
+    (await past(tmp_path)).write_bytes(b"no database " * 1000)
+    found = by_check(check_store(tmp_path))["history"]
+    assert found.status == FAILURE and "--recover" in found.remedy

@@ -1,11 +1,15 @@
 """A stage for the engine: a clock that the test moves, a store that is a dictionary, devices that are names."""
 
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from hub.core import commands
 from hub.core.checks import violations
+from hub.core.ended import Unit
 from hub.core.engine import Engine
-from hub.core.model import Doc, Now, Policy, Send, Task
+from hub.core.model import ATTEMPTS, TASKS, Doc, Now, Policy, Send, Task
+from hub.core.retention import old_attempts
 from shared import states
 
 MODULE = "a" * 64
@@ -14,6 +18,14 @@ MODULE = "a" * 64
 def spec(name: str, depends_on: list[str] | None = None, **more: Any) -> Doc:
     doc: Doc = {"id": name, "name": name, "module": MODULE, **more}
     return doc | {"depends_on": depends_on} if depends_on else doc
+
+
+def copied(tables: dict[str, dict[str, Doc]], unit: Unit) -> dict[str, dict[str, Doc]]:
+    """What the history gets of a unit."""
+    ids = {TASKS: [task.id for task in unit.tasks], ATTEMPTS: [id for task in unit.tasks for id in old_attempts(task)]}
+    for group in unit.groups:
+        ids.setdefault(group.table, []).append(group.id)
+    return {table: {id: tables[table][id] for id in some} for table, some in ids.items() if some}
 
 
 class Play:
@@ -28,6 +40,7 @@ class Play:
         self.sent: list[Send] = []
         self.discarded: list[str] = []
         self.fetches: list[str] = []
+        self.history: dict[int, Any] = {}
         self.module(MODULE)
 
     def do(self, command: Any) -> Any:
@@ -36,7 +49,8 @@ class Play:
         return outcome.reply
 
     def _keep(self, outcome: Any) -> None:
-        for put in outcome.puts:
+        assert outcome.puts or not outcome.quiet
+        for put in [*outcome.puts, *outcome.quiet]:
             docs = self.tables.setdefault(put.table, {})
             if put.doc is None:
                 docs.pop(put.id, None)
@@ -53,7 +67,29 @@ class Play:
     def restart(self) -> None:
         """kill -9 of the hub: all that is left is what was kept."""
         self.engine = Engine(self.policy)
-        self._keep(self.engine.load(Now(self.mono, self.wall + self.mono), self.tables))
+        bygone = Counter(
+            doc["module"] for unit in self.history.values() for doc in unit[TASKS].values() if doc.get("module")
+        )
+        self._keep(self.engine.load(Now(self.mono, self.wall + self.mono), self.tables, bygone))
+
+    # --- the history: units by number, as their tables
+
+    def archive(self, keep_tasks: int = 0, at_a_time: int = 100) -> dict[int, Any]:
+        """Moves what has ended to the history, as the hub does; all that went."""
+        self.engine.world.policy = replace(self.policy, keep_tasks=keep_tasks)
+        moved: dict[int, Any] = {}
+        while self.do(commands.Retire(at_a_time))[1]:
+            units = {unit.number: copied(self.tables, unit) for unit in self.engine.world.ended.moving}
+            if units:
+                stale = self.do(commands.Retired())
+                moved |= {number: tables for number, tables in units.items() if number not in stale}
+                self.do(commands.Settled(stale))
+        self.history |= moved
+        return moved
+
+    def recall(self, number: int) -> None:
+        assert self.do(commands.Recall(number, self.history.pop(number)))
+        self.do(commands.Settled([number]))
 
     # --- people
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -11,7 +11,7 @@ import hub.store.disk
 import hub.store.journal
 import hub.store.snapshot
 from hub.core.commands import AddModule, Command
-from hub.core.engine import Engine
+from hub.core.engine import NOTHING, Engine
 from hub.core.model import Now, Outcome, Policy, Send
 from hub.link.bridge import Bridge
 from hub.main import DRAIN_S
@@ -54,8 +54,8 @@ class WatchedEngine(Engine):
         self.machine.world.ledger.applied(self, command, outcome, self.machine.next_lsn(outcome))
         return outcome
 
-    def load(self, now: Now, tables: dict[str, dict[str, Any]]) -> Outcome:
-        outcome = super().load(now, tables)
+    def load(self, now: Now, tables: dict[str, dict[str, Any]], bygone: Mapping[str, int] = NOTHING) -> Outcome:
+        outcome = super().load(now, tables, bygone)
         assert self.machine.journal is not None
         # The runtime has something to keep at every start: the epoch.
         self.machine.world.ledger.loaded(self, outcome, self.machine.journal.lsn + 1)

@@ -12,9 +12,10 @@ import pytest
 
 from hub.check.finding import OK
 from hub.check.store import check_store
-from hub.core.model import MODULES, TASKS, Put
+from hub.core.model import MODULES, TASKS, Policy, Put
 from hub.store import atomic, disk, recovery
 from hub.store.backup import DOCUMENTS, MANIFEST, back_up, restore
+from hub.store.history import NAME
 from hub.store.journal import Journal
 from hub.store.recovery import look
 from motet import cli
@@ -53,6 +54,50 @@ async def test_a_restored_hub_has_the_same_documents_and_modules_and_runs_tasks(
         assert (await stage.call("GET", "/tasks/one")).json()["results"] == "3\n"
         await stage.call("POST", "/tasks/two/start")
         assert (await stage.ended("two"))["results"] == "3\n"
+
+
+@pytest.fixture
+async def past(tmp_path):
+    """The folder of a hub that has something in its history."""
+    async with Stage(tmp_path / "data", policy=Policy(keep_tasks=0)) as stage:
+        stage.join("a")
+        for id in ("one", "two"):
+            await stage.call("POST", "/tasks", {"id": id, "name": "main", "inputs": [1, 2], "file": FILE})
+            await stage.call("POST", f"/tasks/{id}/start")
+            await stage.ended(id)
+        await stage.call("POST", "/tasks", {"id": "new", "name": "main"})
+        await stage.parts.archivist.calm()
+        assert list(stage.runtime.engine.world.tasks) == ["new"]
+    return tmp_path / "data"
+
+
+async def test_the_history_is_in_a_backup_and_what_is_restored_reads_it(past, file, tmp_path):
+    summary = back_up(past, file)
+    assert summary.ended == 2
+    assert not left_over(tmp_path)
+    assert restore(file, tmp_path / "new") == summary
+    assert {finding.status for finding in check_store(tmp_path / "new")} == {OK}
+    async with Stage(tmp_path / "new") as stage:
+        assert (await stage.call("GET", "/tasks/one")).json()["results"] == "3\n"
+        assert (await stage.call("GET", "/tasks")).json()["total"] == 3
+
+
+def test_a_backup_with_a_history_is_refused_by_a_motet_that_knows_none(past, file):
+    back_up(past, file)
+    with zipfile.ZipFile(file) as archive:
+        assert json.loads(archive.read(MANIFEST))["format_number"] == 2
+
+
+def test_a_history_that_was_changed_in_a_backup_is_refused(past, file, tmp_path):
+    back_up(past, file)
+    other = tmp_path / "other.zip"
+    with zipfile.ZipFile(file) as archive, zipfile.ZipFile(other, "w") as out:
+        for name in archive.namelist():
+            data = archive.read(name)
+            out.writestr(name, data if name != NAME else data[:-1] + b"x")
+    with pytest.raises(Damaged):
+        restore(other, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 async def test_a_running_hub_is_backed_up_as_it_was_at_one_moment(tmp_path, file):
@@ -181,7 +226,7 @@ def rewritten(file, change):
 
 async def test_a_newer_format_and_what_is_no_backup_are_refused(data, file, tmp_path):
     back_up(data, file)
-    rewritten(file, lambda manifest: manifest.update(format_number=2, motet="9.0"))
+    rewritten(file, lambda manifest: manifest.update(format_number=3, motet="9.0"))
     with pytest.raises(BadRequest, match=r"9\.0.*newer.*update"):
         restore(file, tmp_path / "new")
     rewritten(file, lambda manifest: manifest.update(format="something"))

@@ -3,7 +3,7 @@
 import pytest
 from tinydb import TinyDB, where
 
-from hub.core.model import META, TASKS
+from hub.core.model import META, TASKS, WORKFLOWS, Policy
 from hub.store.export import export
 from hub.store.journal import Journal
 from hub.store.recovery import look
@@ -53,3 +53,19 @@ async def test_an_empty_store_is_an_empty_database(tmp_path):
     assert export(tmp_path / "data", tmp_path / "hub.json") == (0, 0)
     with TinyDB(tmp_path / "hub.json") as database:
         assert database.tables() == set()
+
+
+async def test_what_is_in_the_history_is_exported_as_well_and_comes_first(tmp_path):
+    async with Stage(tmp_path / "data", policy=Policy(keep_tasks=0)) as stage:
+        stage.join("a")
+        await stage.call("POST", "/tasks", {"id": "new", "name": "main"})
+        body = {"workflow_id": "wf", "name": "w", "tasks": [{"id": "t", "name": "main", "inputs": [1], "file": FILE}]}
+        await stage.call("POST", "/workflows", body)
+        await stage.call("POST", "/workflows/wf/start")
+        await stage.ended("t")
+        await stage.parts.archivist.calm()
+        count, _ = export(tmp_path / "data", tmp_path / "hub.json")
+    with TinyDB(tmp_path / "hub.json", access_mode="r") as database:
+        assert [one["id"] for one in database.table(TASKS)] == ["t", "new"]
+        assert [one["id"] for one in database.table(WORKFLOWS)] == ["wf"]
+        assert count == sum(len(database.table(name)) for name in database.tables())

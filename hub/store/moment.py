@@ -1,0 +1,27 @@
+"""A store and its history as of one moment, for those who only look: backup, export, check."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from hub.store.history import NAME, History
+from hub.store.records import Tables
+from hub.store.recovery import look as look_at_store
+
+
+@contextlib.contextmanager
+def look(store: Path) -> Iterator[tuple[Tables, int, History | None]]:
+    """The documents of a store, the number of its last change, and its history as it stood at the same moment; None
+    when there is none. The hub may run. Raises what recovery.look and History raise.
+
+    What moves is in the history before it leaves the store, and in the store before it leaves the history. So nothing
+    is missing when the history stands still while the store is read.
+    """
+    if not (store / NAME).exists():
+        yield *look_at_store(store), None
+        return
+    with contextlib.closing(History(store / NAME)) as history:
+        with contextlib.closing(History(store / NAME)) as holder, holder.still():
+            tables, lsn = look_at_store(store)
+            history.stay()
+        yield tables, lsn, history
