@@ -23,6 +23,7 @@ from hub.modules import accept, bodies, header, prepare, reader, stack, validate
 from hub.store import logs
 from shared import host, messages, states
 from tests.api.stage import MemoryLink
+from tests.board.gates import GATES
 from tests.e2e.world import ROOT
 
 DOCS = ROOT / "docs"
@@ -210,6 +211,14 @@ def limits() -> str:
     return text.replace("_held_", f"not read; disconnected after {mqtt.over_rate_s:g} s of it")
 
 
+def memory() -> str:
+    def kib(count: int) -> str:
+        return f"{count / 1024:.4g}" if count else ""
+
+    rows = ["| KiB | 4-byte words: at most | measured | 8-byte words: at most | measured |", "|---|---|---|---|---|"]
+    return "\n".join([*rows, *(f"| {gate.what} | {' | '.join(map(kib, gate[1:]))} |" for gate in GATES)])
+
+
 # marker: (page, what stands between <!-- marker --> and <!-- /marker -->)
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "truth table": ("workflows.md", truth_table),
@@ -218,6 +227,7 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "metrics": ("operations.md", metrics),
     "module limits": ("modules.md", module_limits),
     "limits": ("limits.md", limits),
+    "memory": ("../README.md", memory),
     "up": ("protocol.md", lambda: fields(UP)),
     "down": ("protocol.md", lambda: fields(messages.DOWN)),
 }

@@ -1,6 +1,6 @@
 """What the edge takes of the memory of a board: with 4-byte words, from .mpy files, wasm3 in the firmware.
 
-`-s` shows the figures. tests/board/test_memory.py holds the 64-bit MicroPython of PyPI to 1.8 times of them.
+`-s` shows the figures. tests/board/test_memory.py holds the MicroPython of PyPI, with 8-byte words, to its gates.
 """
 
 import json
@@ -11,22 +11,20 @@ import pytest
 
 from firmware.build import Missing, build
 from hub.mpy import compile_to
-from tests.board import machine
+from tests.board import gates, machine
+from tests.board.gates import figure
 from tests.board.machine import needs_micropython
-from tests.board.test_memory import figure, lines
+from tests.board.test_memory import lines
 from tests.e2e.world import Child, World
 from tests.effort import effort
 
 pytestmark = needs_micropython  # whose mpy-cross compiles
 
-IMPORT = 24 * 1024
-IDLE = 30 * 1024
-# Where the edge's code is: in the firmware's flash as ours has it, or in files, whose code takes 21 KB of the heap.
+# Where the edge's code is: in the firmware's flash as ours has it, or in files.
 FROZEN, FILES = ".frozen", "lib:.frozen"
-# KiB of heap: a module without a memory, one with a page of 64 KiB.
 TASKS = {
-    "addition": ("main", [10, 20], {FROZEN: 64, FILES: 80}),
-    "sha256": ("sha256", [1], {FROZEN: 128, FILES: 160}),
+    "addition": ("main", [10, 20], {FROZEN: gates.TASKS, FILES: gates.TASKS_FILES}),
+    "sha256": ("sha256", [1], {FROZEN: gates.PAGE, FILES: gates.PAGE_FILES}),
 }
 
 
@@ -69,16 +67,16 @@ def boards(world: World, interpreter: Path) -> Iterator[Boards]:
 
 def test_the_heap_at_rest(boards: Boards) -> None:
     at_import, *seconds = lines(boards.start(128, quiet=False, path=FILES), 4)
-    figure("heap after the import", at_import, IMPORT)
-    figure("heap when connected and idle", seconds[-1], IDLE)
+    figure(gates.IMPORT, at_import, wide=False)
+    figure(gates.IDLE, seconds[-1], wide=False)
 
 
 @pytest.mark.parametrize("example", ["addition", "sha256"])
 @pytest.mark.parametrize("path", [FROZEN, FILES])
 def test_tasks_in_a_row(boards: Boards, example: str, path: str) -> None:
     """One after the other, loaded into a small heap and freed: none fails, and the board lives on."""
-    name, inputs, kib = TASKS[example]
-    board = boards.start(kib[path], quiet=True, path=path)
+    name, inputs, heaps = TASKS[example]
+    board = boards.start(heaps[path].most // 1024, quiet=True, path=path)
     count = effort(1000)
     ended = [boards.world.run(f"t{at}", name, example, inputs) for at in range(count)]
     assert [task.get("error_info") for task in ended] == [None] * count
