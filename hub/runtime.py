@@ -201,7 +201,8 @@ class Runtime:
         if turn.done is not None and not turn.done.done():
             turn.done.set_result(turn.outcome.reply)
         for send in turn.outcome.sends:
-            self._guarded(self.on_send, send)
+            if self.engine.stands(send):
+                self._guarded(self.on_send, send)
         for put in turn.outcome.puts:
             self._guarded(self.on_changed, put)
         for blob in turn.outcome.discards:

@@ -6,7 +6,7 @@ from typing import Any
 
 from hub.core import attempts, commands, fan, flow, modules, presence, quarantine, retention, runs, schedules, submit
 from hub.core.load import load
-from hub.core.model import Doc, Group, Now, Outcome, Policy, Task
+from hub.core.model import Doc, Group, Now, Outcome, Policy, Send, Task
 from hub.core.place import why_waiting
 from hub.core.world import World
 from shared import states
@@ -106,6 +106,15 @@ class Engine:
         return look if deadline is None else min(deadline, look)
 
     # --- reading
+
+    def stands(self, send: Send) -> bool:
+        """Whether a message that an earlier turn led to is still to leave: while its turn was on its way to the disk,
+        the attempt that it starts may have been given up."""
+        fields = send.fields
+        return (
+            send.kind != "start"
+            or attempts.current(self.world, send.device, fields["task"], fields["attempt"]) is not None
+        )
 
     @property
     def busy(self) -> bool:

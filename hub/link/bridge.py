@@ -50,6 +50,7 @@ class Bridge:
     # --- from devices
 
     def connected(self, device: str) -> None:
+        self._room.pop(device, None)
         self._submit(commands.Connected(device))
 
     def disconnected(self, device: str) -> None:
@@ -131,6 +132,10 @@ class Bridge:
 
     def send(self, send: Send) -> None:
         """Carries out an output of the engine. A device that is not there hears it again after its next hello."""
+        if send.kind == "start" and send.device not in self._room:
+            # It was for the connection before. What the device says of itself on this one decides whether it stands:
+            # one that has booted meanwhile would run what is about to be given up.
+            return
         try:
             self._write(send.device, send.kind, send.fields)
         except TooLarge as error:

@@ -82,7 +82,7 @@ class Stage:
         await self.link.stop()
         await self.parts.stop()
 
-    def join(self, device: str, answers: bool = True, slots: int = 4) -> None:
+    def join(self, device: str, answers: bool = True, slots: int = 4, boot: str = "b") -> None:
         """A device that adds its inputs, or one that keeps what it is told in `held`."""
 
         def hear(kind: str, fields: dict[str, Any]) -> None:
@@ -94,7 +94,7 @@ class Stage:
 
         self.link.devices[device] = hear
         self.bridge.connected(device)
-        hello = {"proto": PROTOCOL, "boot": "b", "agent": "0", "runtime": "stub", "caps": {}, "mem_free": 1,
+        hello = {"proto": PROTOCOL, "boot": boot, "agent": "0", "runtime": "stub", "caps": {}, "mem_free": 1,
                  "mem_total": 1, "slots": slots, "running": [], "outbox": []}  # fmt: skip
         self.bridge.message(device, "hello", messages.make_up("hello", hello))
 

@@ -96,6 +96,10 @@ class HardDisk:
         finally:
             self._flight = flight
 
+    @property
+    def in_flight(self) -> bool:
+        return self._flight is not None
+
     def land(self) -> None:
         """It has arrived."""
         flight, self._flight = self._flight or [], None
@@ -217,4 +221,9 @@ class Threads:
             return self._alive
 
         def join(self) -> None:
+            # Who joins it has waited for the syncs that came before it began.
+            disk = Process.current().machine.disk
+            if self._alive and disk.in_flight:
+                disk.land()
+                disk.take_off()
             self._run()
