@@ -57,7 +57,7 @@ def test_what_it_says_of_itself(made: Machines) -> None:
 
 def test_results_wait_for_a_hub_that_was_killed(made: Machines) -> None:
     board = made.start("board")
-    made.world.client.create_task("spin", id="t", file=module("spin"), inputs=[300_000_000], timeout=60)
+    made.world.client.create_task("spin", id="t", file=module("spin"), inputs=[100_000_000], timeout=60)
     made.world.client.start_task("t")
     made.world.wait_state("t", 2)
     made.world.hub.stop(signal.SIGKILL)
@@ -66,7 +66,7 @@ def test_results_wait_for_a_hub_that_was_killed(made: Machines) -> None:
     while not list(outbox.iterdir()):
         assert board.child.poll() is None
     made.world.start_hub()
-    assert made.world.client.wait_task("t", 30)["results"] == "300000000\n"
+    assert made.world.client.wait_task("t", 30)["results"] == "100000000\n"
     assert made.world.client.task("t")["attempts"][0]["outcome"] == "completed"
 
 
