@@ -14,6 +14,7 @@ from hub.core.model import Put
 from hub.store.journal import Journal, StoreDamaged
 from hub.store.records import Tables, frame
 from shared.errors import Damaged
+from tests.effort import SOAK
 
 ZEROS = bytes(1500)
 
@@ -129,6 +130,30 @@ def test_every_flipped_bit_of_a_snapshot_is_refused_or_harmless(directory: Path)
     states = write_small_store(directory, compact_min_bytes=200, compact_ratio=0)
     (path,) = directory.glob("snapshot-*")
     assert_every_flip_is_refused_or_harmless(directory, path, path.read_bytes(), states[-1])
+
+
+@pytest.mark.parametrize("kind", ["journal", "snapshot"])
+def test_no_bit_of_a_thousand_bytes_changes_what_is_read(directory: Path, kind: str) -> None:
+    """In scripts/soak each, otherwise every eleventh: at each place in a byte."""
+    journal = Journal(directory, compact_min_bytes=100 if kind == "snapshot" else 1 << 20, compact_ratio=0)
+    journal.append([Put("t", str(n), {"n": n, "text": "x" * n}) for n in range(30)])
+    for n in range(5):
+        journal.append([Put("t", str(n), {"n": n, "text": "y"}, {"text": "y"}), Put("t", str(29 - n), None)])
+    journal.flush()
+    journal.close()
+    (path,) = [path for path in directory.glob(f"{kind}-*") if path.stat().st_size > 1000]
+    data = path.read_bytes().rstrip(b"\0")
+    assert len(data) >= 1000
+    refused = 0
+    for bit in range(0, 8000, 1 if SOAK else 11):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        try:
+            assert contents(directory) == {"t": journal.tables["t"]}, bit
+        except StoreDamaged:
+            refused += 1
+    assert refused > 0.8 * 8000 / (1 if SOAK else 11)
 
 
 def test_damage_is_refused_with_the_place_and_the_remedy(directory: Path) -> None:
