@@ -34,6 +34,7 @@ class Link:
         self._outgoing: list[tuple[str, Any, int]] = []
         self._wake = asyncio.Event()
         self.failures = 0
+        self.cap_s = 24.0
         self.dropped = 0
 
     def post(self, kind: str, fields: "Any", qos: int) -> None:
@@ -47,9 +48,10 @@ class Link:
         self._outgoing.append(item)
         self._wake.set()
 
-    def welcomed(self) -> None:
-        """The hub answers: the backoff starts anew."""
+    def welcomed(self, lease_s: float) -> None:
+        """The hub answers: the backoff starts anew. It stays below the lease: after that a task here is given up."""
         self.failures = 0
+        self.cap_s = max(1.0, min(60.0, 0.8 * lease_s))
 
     async def serve(self, host: str, port: int, password: "str | None", ssl: "Any", base_s: float) -> None:
         """Stay connected; ends only by being cancelled, then with DISCONNECT."""
@@ -63,7 +65,7 @@ class Link:
                 await self._session(client)
             except MqttError as error:
                 self.failures += 1
-                wait_s = delay(self.failures, self._unit(), base_s)
+                wait_s = delay(self.failures, self._unit(), base_s, self.cap_s)
                 self._log("edge %s lost %s: %s; trying again in %.1f s" % (self.device, place, error, wait_s))
             finally:
                 await client.disconnect()

@@ -114,7 +114,7 @@ class Edge:
             self.drop("a message of the hub was dropped: " + error.message)
             return
         if kind == "welcome":
-            self.link.welcomed()
+            self.link.welcomed(fields["lease_s"])
             if not self.greeted:
                 self.greeted = True
                 files.remove(self.data + "/fault")

@@ -1,7 +1,7 @@
 """Full-jitter backoff: how long to wait before trying again."""
 
 
-def delay(failures: int, unit: float, base_s: float = 1.0, cap_s: float = 60.0) -> float:
+def delay(failures: int, unit: float, base_s: float, cap_s: float) -> float:
     """Seconds to wait after so many failures in a row (1 or more).
 
     unit is a random number in [0, 1) from the caller. Full jitter spreads devices that lost the hub together

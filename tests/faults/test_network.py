@@ -1,6 +1,7 @@
 """Edges behind a network that cuts, delays and halves connections: no result is lost, and no storm follows."""
 
 import asyncio
+import signal
 import time
 
 from motet.client import AsyncClient
@@ -14,6 +15,8 @@ BACK_S = 30.0
 # The backoff's unit of an edge that is not hurried.
 UNIT_S = 1.0
 DOWN_S = 4.0
+# With it a wait is up to 4 s; without that bound, up to 16 s when the hub has been away for so long.
+LEASE_S, AWAY_S = 5.0, 12.0
 
 
 async def submit(url: str, over: asyncio.Event) -> set[str]:
@@ -71,3 +74,20 @@ async def test_edges_that_are_all_cut_off_at_once_come_back_in_time_and_without_
     # The first try of each is spread over one unit, the second over two, and so on.
     assert most <= 2 * EDGES
     assert sum(one > DOWN_S - UNIT_S for one in knocks) < sum(one < UNIT_S for one in knocks)
+
+
+async def test_edges_whose_hub_was_away_for_long_are_back_before_it_gives_up_what_they_run(make_world, tmp_path):
+    """Their waits double, but stay below the lease: nothing that ran meanwhile runs again."""
+    world = make_world("--beat-s", "1", "--lease-s", str(LEASE_S), "--log-level", "error")
+    async with Fleet(tmp_path, int(world.mqtt_port), EDGES, 14, UNIT_S) as fleet:
+        await fleet.until(lambda: fleet.welcomed == EDGES)
+        fleet.task_s = 2 * LEASE_S
+        tasks = [{"name": "main", "inputs": [at], "file": FILE} for at in range(2 * EDGES)]
+        world.client.create_job("long", tasks, job_id="j", execution_mode="parallel")
+        world.client.start_job("j")
+        await fleet.until(lambda: len(fleet.runs) == len(tasks))
+        await asyncio.to_thread(world.hub.stop, signal.SIGKILL)
+        await asyncio.sleep(AWAY_S)
+        await asyncio.to_thread(world.start_hub)
+        ended = (await asyncio.to_thread(world.client.wait_job, "j", 60))["tasks"]
+    assert {(task["state_name"], len(task["attempts"])) for task in ended} == {("Completed", 1)}
