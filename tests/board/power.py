@@ -77,6 +77,8 @@ class Pairs(Scenario):
     def prepare(self):
         files.make_folder(DATA + "/modules")
         files.make_folder(DATA + "/outbox")
+        for name in ("/last", "/fault"):  # all that is in this folder: on FAT it matters in which block a name is
+            files.write(DATA + name, b"x")
 
     def steps(self):
         return [self._write(number) for number in range(4)]
