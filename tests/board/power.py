@@ -189,7 +189,7 @@ class Hub:
     def post(self, *message):
         self.posted.append(message)
 
-    def welcomed(self):
+    def welcomed(self, silence_s):
         pass
 
 
