@@ -13,7 +13,7 @@ from tests.sim.test_simulation import PATIENCE
 
 PAGE = (DOCS / "reliability.md").read_text()
 # What the table of real processes says of the numbers in the code.
-COUNTS = [("kills", "KILLS"), ("forged", "RESULTS"), ("network", "CUTS")]
+COUNTS = [("kills", "KILLS"), ("forged", "RESULTS"), ("network", "CUTS"), ("edges", "KILLS")]
 
 
 def table(marker: str) -> list[list[str]]:
