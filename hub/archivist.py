@@ -100,10 +100,11 @@ class Archivist:
         self._disk.shutdown()
 
     async def calm(self) -> None:
-        """Looks at once, and returns when nothing is left to do."""
-        self._calm.clear()
-        self._wake.set()
-        await self._calm.wait()
+        """Looks at once, and returns when nothing is left to do, or can be done any more."""
+        if self._worker is not None and not self._worker.done():
+            self._calm.clear()
+            self._wake.set()
+            await self._calm.wait()
 
     # --- moving
 
@@ -124,7 +125,10 @@ class Archivist:
                 wait_s = AGAIN_S
             except HistoryDamaged as damage:
                 log.critical("ended runs are not moved any more: %s", damage.message)
-                return
+                return self._calm.set()
+            except Exception:
+                log.exception("a step of moving ended runs broke; it is tried again")
+                wait_s = AGAIN_S
             if wait_s == PAUSE_S:
                 await asyncio.sleep(PAUSE_S)
                 continue

@@ -1,6 +1,7 @@
 """What has ended reads the same whether it is in the store or in the history, and does what it is told from there."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -275,3 +276,21 @@ async def test_moving_is_no_news_to_those_who_follow(stage):
     await archived(stage, "t")
     told = [reader.queue.get_nowait() for _ in range(reader.queue.qsize())]
     assert told and all(change.doc is not None for change in told)
+
+
+async def test_a_copy_stays_until_what_came_back_is_on_the_disk(stage, monkeypatch):
+    await archived(stage, "t")
+    archivist, flush, goes_on = stage.parts.archivist, stage.runtime.journal.flush, threading.Event()
+    monkeypatch.setattr(stage.runtime.journal, "flush", lambda: goes_on.wait(10) and flush())
+    started = asyncio.create_task(stage.call("POST", "/tasks/t/start"))
+    while "t" not in stage.runtime.engine.world.tasks:  # noqa: ASYNC110  nothing tells of what is not on the disk
+        await asyncio.sleep(0)
+    archivist._wake.set()
+    for _ in range(10):
+        await archivist.known([])  # by then its thread would have removed it
+    assert (archivist.history.tasks, started.done()) == (1, False)
+    goes_on.set()
+    assert (await started).status_code == 200
+    await stage.ended("t")
+    await archivist.calm()
+    assert archivist.history.tasks == 0

@@ -10,16 +10,18 @@ from unittest.mock import patch
 import hub.store.disk
 import hub.store.journal
 import hub.store.snapshot
+from hub.archivist import Archivist
 from hub.core.commands import AddModule, Command
 from hub.core.engine import NOTHING, Engine
 from hub.core.model import Now, Outcome, Policy, Send
 from hub.link.bridge import Bridge
 from hub.main import DRAIN_S
 from hub.runtime import Runtime
+from hub.store.history import NAME, History
 from hub.store.journal import Journal, StoreFailed
 from shared.errors import MotetError, NotFound
 from tests.sim.harddisk import HardDisk, SyscallsOfStore, Threads
-from tests.sim.loop import PowerCut, Process
+from tests.sim.loop import PowerCut, Process, Worker
 from tests.sim.modules import MODULES, document
 from tests.sim.network import SimLink
 from tests.sim.policy import POLICY
@@ -74,6 +76,8 @@ class Hub:
         self.runtime: Runtime | None = None
         self.engine: WatchedEngine | None = None
         self.journal: Journal | None = None
+        self.history: History | None = None
+        self.archivist: Archivist | None = None
         self.runs = 0
         self.down_s = 0.1  # until it is started again
         self.snapshot_cut = 0  # the next one dies at this step
@@ -104,12 +108,18 @@ class Hub:
             self.crash()
             await self.world.loop.create_future()
         self.journal = journal
-        self.world.ledger.recovered(journal)
+        self.history = history = History(self.directory / NAME)
+        # A crash of a simulated machine is none of the machine that it runs on.
+        history._db.execute("PRAGMA synchronous = OFF")
+        self.world.ledger.recovered(journal, history)
         engine = self.engine = WatchedEngine(POLICY, self)
         runtime = Runtime(engine, journal, None, self.clock)  # type: ignore[arg-type]
-        await runtime.start()
+        archivist = self.archivist = Archivist(runtime, history)
+        archivist._disk = Worker(self.world.loop, self._history_seconds)  # type: ignore[assignment]
+        await runtime.start(await archivist.prepare(journal))
+        archivist.open()
         link = SimLink(self.world.network)
-        bridge = Bridge(link, runtime.submit, read_module, self.clock, POLICY)
+        bridge = Bridge(link, archivist.submit, read_module, self.clock, POLICY)
         bridge.epoch = runtime.epoch
 
         def on_send(send: Send) -> None:
@@ -141,6 +151,8 @@ class Hub:
             await runtime.drain(DRAIN_S)
             if self.world.network.link is not None:
                 await self.world.network.link.stop()
+            if self.archivist is not None:
+                await self.archivist.close()
             await runtime.stop()
 
         self.world.say("hub", "is stopped")
@@ -159,7 +171,10 @@ class Hub:
             return
         self.world.say("hub", "dies")
         process.dead = True
-        self.runtime = self.engine = self.journal = None
+        self.runtime = self.engine = self.journal = self.archivist = None
+        if self.history is not None:
+            self.history.close()
+            self.history = None
         self._snapshots = []
         self.world.network.link = None
         self.disk.crash()
@@ -189,6 +204,10 @@ class Hub:
             answer, error = None, raised
         seconds = 0.0005 + self.chance.expovariate(300.0) + self.slow * self.chance.random()
         self.world.loop.call_later(seconds, self._landed, done, answer, error)
+
+    def _history_seconds(self) -> float:
+        """The history is on nobody's way: now and then it takes its time, and much happens meanwhile."""
+        return self.chance.expovariate(300.0) if self.chance.random() < 0.8 else self.chance.uniform(0.0, 3.0)
 
     def _landed(self, done: "asyncio.Future[Any]", answer: Any, error: Exception | None) -> None:
         self.disk.land()

@@ -5,25 +5,29 @@ each recovery of the journal. It keeps every document as it was journalled, so t
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hub.core import commands
 from hub.core.checks import violations
 from hub.core.engine import Engine
-from hub.core.model import ATTEMPTS_KEPT, TASKS, Doc, Outcome, Put, Send
+from hub.core.model import ATTEMPTS_KEPT, JOBS, TASKS, WORKFLOWS, Doc, Outcome, Put, Send
+from hub.store.history import hidden_in
 from shared import states
 from shared.errors import MotetError
 from tests.sim.loop import Process
 from tests.sim.policy import POLICY
 
 if TYPE_CHECKING:
+    from hub.store.history import History
     from hub.store.journal import Journal
     from tests.sim.device import Device
     from tests.sim.simulation import Simulation
 
 DEVICES = (commands.Hello, commands.Beat, commands.Started, commands.Result, commands.Progress, commands.Tick,
            commands.Stalled, commands.Connected, commands.Disconnected)  # fmt: skip
+Tables = dict[str, dict[str, Doc]]
 EXECUTION = re.compile(r"execution (\d+)")
 FORGED = "forged"
 _MAY_CHANGE = ("attempts", "updated_at")
@@ -65,9 +69,11 @@ class Ledger:
         self.executions: list[Execution] = []
         self._of_task: dict[str, list[Execution]] = {}
         self._acked: set[tuple[str, str, int]] = set()
-        # The store at the last recovery, and every change since.
+        # The store at the last recovery, what there was together with the history, and every change since: those that
+        # are news, and those of place alone.
         self._base: dict[str, dict[str, Doc]] = {}
-        self._log: list[tuple[int, list[Put]]] = []
+        self._seen: dict[str, dict[str, Doc]] = {}
+        self._log: list[tuple[int, list[Put], list[Put]]] = []
         self._promised = 0
         self._turns: dict[int, tuple[Any, int]] = {}  # id of a send or command: itself, its turn's lsn
         self._named: dict[tuple[str, int], float] = {}  # when an attempt was last heard of
@@ -87,7 +93,7 @@ class Ledger:
             self._turns[id(command)] = command, lsn
         self._hear(command)
         changed = [(put, self.tables.get(TASKS, {}).get(put.id)) for put in outcome.puts if put.table == TASKS]
-        self._keep(outcome.puts, lsn)
+        self._keep(outcome, lsn)
         for put, before in changed:
             if put.doc is not None:
                 self._check(engine, command, before, put.doc, lsn)
@@ -97,6 +103,8 @@ class Ledger:
                 self.wrong(f"a result of {command.device} for {command.task}/{command.attempt} got no ack")
         if outcome.puts:
             self._sound(engine)
+        if outcome.quiet:
+            self._all_there(engine)
 
     def loaded(self, engine: Engine, outcome: Outcome, lsn: int) -> None:
         """The hub has taken up its store; every lease begins anew."""
@@ -120,10 +128,30 @@ class Ledger:
             for task, attempt in command.fields["running"]:
                 self._named[task, attempt] = self.world.loop.now
 
-    def _keep(self, puts: list[Put], lsn: int) -> None:
+    def _keep(self, outcome: Outcome, lsn: int) -> None:
         # The list itself: at a start the runtime adds to it.
-        self._log.append((lsn, puts))
-        _put(self.tables, puts)
+        self._log.append((lsn, outcome.puts, outcome.quiet))
+        _put(self.tables, outcome.puts)
+
+    def _all_there(self, engine: Engine) -> None:
+        """What has moved is in the store or in the history, as it was, and counts once."""
+        history = self.world.hub.history
+        assert history is not None
+        world = engine.world
+        store = {TASKS: world.tasks, WORKFLOWS: world.workflows, JOBS: world.jobs}
+        here = {table: {id: record.doc for id, record in records.items()} for table, records in store.items()}
+        self._compare(self.tables, self._together(here, history, world.ended.hidden), store)
+
+    def _together(self, tables: Tables, history: "History", hidden: Any) -> Tables:
+        """The documents of the store, and those of the history that count; none may be in both."""
+        found = {table: dict(docs) for table, docs in tables.items()}
+        for number, unit in history.units(hidden):
+            for table, docs in unit.items():
+                twice = found.setdefault(table, {}).keys() & docs.keys()
+                if twice and table in (TASKS, WORKFLOWS, JOBS):
+                    self.wrong(f"unit {number} of the history has {table}/{min(twice)}, which is there already")
+                found[table].update(docs)
+        return found
 
     # --- one changed task
 
@@ -230,23 +258,25 @@ class Ledger:
 
     # --- the store
 
-    def recovered(self, journal: "Journal") -> None:
+    def recovered(self, journal: "Journal", history: "History") -> None:
         if journal.lsn < self._promised:
             self.wrong(f"the hub had told of change {self._promised} and recovered {journal.lsn}")
-        must = {name: dict(docs) for name, docs in self._base.items()}
-        for lsn, puts in self._log:
+        must, all_of_it = _copy(self._base), _copy(self._seen)
+        for lsn, puts, quiet in self._log:
             if lsn <= journal.lsn:
-                _put(must, puts)
+                _put(must, [*puts, *quiet])
+                _put(all_of_it, puts)
         self._compare(must, journal.tables)
-        self.tables = {name: dict(docs) for name, docs in journal.tables.items()}
-        self._base = {name: dict(docs) for name, docs in journal.tables.items()}
+        self.tables = self._together(journal.tables, history, hidden_in(journal.tables))
+        self._compare(all_of_it, self.tables)
+        self._base, self._seen = _copy(journal.tables), _copy(self.tables)
         self._log = []
         self._promised = journal.lsn
         self._turns = {}
         self._fired = {slot: lsn for slot, lsn in self._fired.items() if lsn <= journal.lsn}
 
-    def _compare(self, must: dict[str, dict[str, Doc]], has: dict[str, dict[str, Doc]]) -> None:
-        for table in {**must, **has}:
+    def _compare(self, must: Tables, has: Tables, tables: Collection[str] = ()) -> None:
+        for table in tables or {**must, **has}:
             for id in {**must.get(table, {}), **has.get(table, {})}:
                 wanted, found = must.get(table, {}).get(id), has.get(table, {}).get(id)
                 if wanted != found:
@@ -331,6 +361,10 @@ class Ledger:
                 self.wrong(f"the late result of {one} was not kept")
         elif outcome != ("completed" if result["ok"] else "failed"):
             self.wrong(f"{one} was reported {'ok' if result['ok'] else 'failed'} and is noted as {outcome}")
+
+
+def _copy(tables: Tables) -> Tables:
+    return {name: dict(docs) for name, docs in tables.items()}
 
 
 def _put(tables: dict[str, dict[str, Doc]], puts: list[Put]) -> None:

@@ -62,6 +62,38 @@ class _Handle:
         self._context.run(self._callback, *self._args)
 
 
+class Worker:
+    """Stands in for a thread of a process: one job after the other, each done at some moment within its time."""
+
+    def __init__(self, loop: "Loop", seconds: Callable[[], float]) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._free_at = 0.0
+
+    def work(self, done: "asyncio.Future[Any]", job: Callable[[], Any]) -> None:
+        """Who dies before that moment has not done it; who dies behind it does not know that it is done."""
+        begin = max(self._loop.now, self._free_at)
+        at = begin + self._seconds()
+        self._free_at = at + self._seconds()
+        self._loop.call_at(at, self._do, done, job, self._free_at)
+
+    def _do(self, done: "asyncio.Future[Any]", job: Callable[[], Any], end: float) -> None:
+        try:
+            answer = job()
+        except Exception as error:
+            self._loop.call_at(end, _tell, done.set_exception, done, error)
+        else:
+            self._loop.call_at(end, _tell, done.set_result, done, answer)
+
+    def shutdown(self) -> None:
+        pass
+
+
+def _tell(setter: Callable[[Any], None], done: "asyncio.Future[Any]", what: Any) -> None:
+    if not done.done():
+        setter(what)
+
+
 class Loop(asyncio.AbstractEventLoop):
     """on_error hears what a callback raised, with the process it belongs to."""
 
@@ -104,7 +136,8 @@ class Loop(asyncio.AbstractEventLoop):
     def run_in_executor(self, executor, func, *args):  # type: ignore[no-untyped-def]
         """The work of another thread is the business of the machine whose process asks for it."""
         done = self.create_future()
-        Process.current().machine.work(done, lambda: func(*args))
+        work = executor.work if isinstance(executor, Worker) else Process.current().machine.work
+        work(done, lambda: func(*args))
         return done
 
     def get_debug(self) -> bool:

@@ -1,5 +1,6 @@
 """Faults put into the product on purpose: a simulator that does not find them proves nothing by finding no others."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ import edge.main
 import edge.outbox
 import hub.store.disk
 import hub.store.journal
-from hub.core import attempts, engine, flow, presence, retries, schedules, submit, timing, world
+from hub.archivist import Archivist
+from hub.core import attempts, engine, flow, presence, removal, retention, retries, schedules, submit, timing
 from hub.core.model import Now, Outcome
 from hub.runtime import Runtime
 from shared import states
@@ -69,8 +71,8 @@ def double_dispatch_at_hello():  # type: ignore[no-untyped-def]
 def lost_timers_after_restart():  # type: ignore[no-untyped-def]
     real = engine.Engine.load
 
-    def load(self, now, tables):  # type: ignore[no-untyped-def]
-        outcome = real(self, now, tables)
+    def load(self, *given):  # type: ignore[no-untyped-def]
+        outcome = real(self, *given)
         self.world.timers = timing.Timers()
         return outcome
 
@@ -163,7 +165,7 @@ def requests_forgotten():  # type: ignore[no-untyped-def]
 
 @mutant("a task with the id of a deleted one counts its attempts from 1")
 def numbers_given_twice():  # type: ignore[no-untyped-def]
-    return patch.object(world.World, "_remember_number", lambda self, task: None)
+    return patch.object(removal, "remember_number", lambda world, id, attempt: None)
 
 
 # --- the hub's runtime and store
@@ -262,6 +264,32 @@ def results_sent_once():  # type: ignore[no-untyped-def]
 @mutant("the device forgets which attempts ran on it")
 def device_forgets():  # type: ignore[no-untyped-def]
     return patch.object(edge.agent.Agent, "_remember", lambda self, key: None)
+
+
+# --- the history of what has ended
+
+
+@mutant("copies in the history are not marked, on their way in or out")
+def copies_unmarked():  # type: ignore[no-untyped-def]
+    return patch.object(retention, "_hide", lambda world, first, last: None)
+
+
+@mutant("what changes while its copy is written leaves the store all the same")
+def changes_left_behind():  # type: ignore[no-untyped-def]
+    return patch.object(retention, "_has_changed", lambda world, unit: False)
+
+
+@mutant("a run leaves the store before its copy is written")
+def copies_written_late():  # type: ignore[no-untyped-def]
+    real = Archivist._in_thread
+
+    async def in_thread(self, work, *given):  # type: ignore[no-untyped-def]
+        if work == self.history.add:
+            asyncio.get_running_loop().call_later(1.0, work, *given)
+            return None
+        return await real(self, work, *given)
+
+    return patch.object(Archivist, "_in_thread", in_thread)
 
 
 @contextmanager
