@@ -125,13 +125,14 @@ def _tasks(engine: Engine) -> Iterator[Metric]:
     world = engine.world
     counts = world.counts
     names = [name.lower() for name in states.NAMES]
-    now, moves = dict(zip(names, counts.tasks, strict=True)), dict(zip(names, counts.moves, strict=True))
+    now = {name: counts.tasks(state) for state, name in enumerate(names)}
+    moves = {name: counts.reached(state) for state, name in enumerate(names)}
     yield _labelled(GaugeMetricFamily, "motet_tasks", "Tasks in the store by state", "state", now)
     yield _labelled(CounterMetricFamily, "motet_task_transitions", "Times a task came to a state", "state", moves)
     yield GaugeMetricFamily("motet_queue_length", "Tasks that wait for a proplet", world.placer.length)
     yield GaugeMetricFamily("motet_workflows", "Workflows in the store", len(world.workflows))
     yield GaugeMetricFamily("motet_jobs", "Jobs in the store", len(world.jobs))
-    sent = counts.moves[states.SCHEDULED]
+    sent = counts.reached(states.SCHEDULED)
     yield CounterMetricFamily("motet_dispatches", "Attempts that were sent to a proplet", sent)
     ended = {outcome: counts.attempts[outcome] for outcome in _OUTCOMES}
     yield _labelled(CounterMetricFamily, "motet_attempts", "Attempts that ended, by outcome", "outcome", ended)

@@ -214,9 +214,9 @@ def _complete(world: World, task: Task, fields: Doc) -> None:
     changes = _end_attempt(world, task, "completed")
     changes.update(_times(world, task))
     world.counts.ran.add(changes["finish_time"] - changes["start_time"])
-    for key in REPORTED:
-        if key in fields:
-            changes[key] = fields[key]
+    for key, value in fields.items():
+        if key in REPORTED:
+            changes[key] = value
     # What a program printed is its result, unless the device says another.
     text = fields.get("text", fields.get("stdout"))
     if "outputs" not in fields and text is not None:

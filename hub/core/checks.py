@@ -28,8 +28,9 @@ def violations(engine: Engine) -> list[str]:
     if queued != world.placer.length:
         found.append(f"the queue counts {world.placer.length} tasks and holds {queued}")
     counted = Counter(task.state for task in world.tasks.values())
-    if world.counts.tasks != [counted[state] for state in range(len(states.NAMES))]:
-        found.append(f"the counts of tasks by state are {world.counts.tasks}, the tasks are {dict(counted)}")
+    tallied = {state: world.counts.tasks(state) for state in range(len(states.NAMES))}
+    if any(tallied[state] != counted[state] for state in tallied):
+        found.append(f"the counts of tasks by state are {tallied}, the tasks are {dict(counted)}")
     return found
 
 

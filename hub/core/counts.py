@@ -26,9 +26,10 @@ class Counts:
     """What the engine counts: tasks as they are by state, the rest since the hub's start."""
 
     def __init__(self) -> None:
-        self.tasks = [0] * len(states.NAMES)
-        # How often a task came to each state.
-        self.moves = [0] * len(states.NAMES)
+        # Tasks that are there since they had that state, less those that went with it: made, loaded, deleted.
+        self.born = [0] * len(states.NAMES)
+        # How often a task went from one state to another: [from][to]. One sum at a move; what is asked is derived.
+        self.moves = [[0] * len(states.NAMES) for _ in states.NAMES]
         # Attempts that ended, by outcome.
         self.attempts: Counter[str] = Counter()
         # Results of devices: recorded, or superseded by what happened before they came.
@@ -37,7 +38,15 @@ class Counts:
         self.queued = Histogram(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
         self.ran = Histogram(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600)
 
+    def tasks(self, state: int) -> int:
+        """Tasks that are in this state."""
+        return self.born[state] + self.reached(state) - sum(self.moves[state])
+
+    def reached(self, state: int) -> int:
+        """How often a task came to this state."""
+        return sum(row[state] for row in self.moves)
+
     @property
     def ended(self) -> int:
         """Tasks in one of the states that are an end."""
-        return sum(self.tasks[state] for state in states.ENDED)
+        return sum(self.tasks(state) for state in states.ENDED)

@@ -169,7 +169,8 @@ class Task:
     @property
     def is_template(self) -> bool:
         """It runs by the clock, as tasks made out of it (hub.core.schedules)."""
-        return any(self.doc.get(key) is not None for key in ("schedule", "every", "at"))
+        get = self.doc.get
+        return get("schedule") is not None or get("every") is not None or get("at") is not None
 
     @property
     def pin(self) -> str | None:

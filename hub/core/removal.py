@@ -32,7 +32,7 @@ def drop_task(world: World, task: Task) -> None:
 def let_go(world: World, task: Task) -> None:
     """Takes a task off all books but those of modules. What it kept from leaving the store is looked at anew."""
     del world.tasks[task.id]
-    world.counts.tasks[task.state] -= 1
+    world.counts.born[task.state] -= 1
     world.images.drop(task)
     if world.dedup.get(task.doc.get("dedup_key") or "") == task.id:
         del world.dedup[task.doc["dedup_key"]]

@@ -26,6 +26,7 @@ EVERY_LEAST_S = 0.1
 # Ended firings that stay beside their template.
 FIRINGS_KEPT = 100
 KINDS = ("schedule", "every", "at")
+TIMED = frozenset(KINDS)
 # What decides when a template is due: a change of one of these arms it anew.
 TIMING = (*KINDS, "timezone", "is_recurring", "enabled", "start_at", "end_at", "max_runs")
 # What a firing takes over from its template.

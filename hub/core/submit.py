@@ -27,7 +27,7 @@ def create_task(world: World, command: CreateTask) -> tuple[Task, bool]:
     id = spec.get("id") or command.fresh_id
     _check_new_ids(world, [id])
     group = None
-    if spec.get("workflow_id") and any(key in spec for key in schedules.KINDS):
+    if spec.get("workflow_id") and not schedules.TIMED.isdisjoint(spec):
         raise _scheduled_member()
     if spec.get("workflow_id"):
         group = world.workflows.get(spec["workflow_id"])
@@ -243,7 +243,7 @@ def _resolve(world: World, specs: Sequence[Doc], fresh_ids: Sequence[str]) -> tu
     A dependency names a task by its id or, where the client gave none, by its name.
     """
     world.check_room(len(specs))
-    if any(key in spec for spec in specs for key in schedules.KINDS):
+    if not all(map(schedules.TIMED.isdisjoint, specs)):
         raise _scheduled_member()
     ids = [spec.get("id") or fresh for spec, fresh in zip(specs, fresh_ids, strict=True)]
     _check_new_ids(world, ids)

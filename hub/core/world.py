@@ -99,7 +99,7 @@ class World:
 
     def check_room(self, count: int) -> None:
         """TooMany when so many more Pending tasks would be over the bound, whatever it is they wait for."""
-        pending, most = self.counts.tasks[states.PENDING], self.policy.max_pending
+        pending, most = self.counts.tasks(states.PENDING), self.policy.max_pending
         if pending + count > most:
             why = f"{pending} tasks are Pending, {count} more would be over {most}"
             raise TooMany(f"{why}: try again when some have ended, or delete some", "too_many_tasks")
@@ -146,13 +146,11 @@ class World:
             raise AssertionError(f"task {task.id} may not go from {states.NAMES[before]} to {states.NAMES[state]}")
         tally = task.tally
         if tally is not None:
-            tally.counts[before] -= 1
-            tally.counts[state] += 1
+            counts = tally.counts
+            counts[before] -= 1
+            counts[state] += 1
             self._touched[tally] = None
-        counts = self.counts
-        counts.tasks[before] -= 1
-        counts.tasks[state] += 1
-        counts.moves[state] += 1
+        self.counts.moves[before][state] += 1
         task.state = changes["state"] = state
         changes["updated_at"] = self.now.wall
         self.write(task, changes)
@@ -285,9 +283,14 @@ class World:
             if state != group.doc.get("state"):
                 self.write(group, {"state": state})
         self._touched.clear()
-        puts = list(self._puts.values())
-        outcome = Outcome(reply, puts, self._sends, self._discards, self.images.asked, self._quiet)
-        self._puts, self._sends, self._discards, self.images.asked, self._quiet = {}, [], [], [], []
+        outcome = Outcome(reply, list(self._puts.values()), self._sends)
+        self._puts, self._sends = {}, []
+        if self._discards:
+            outcome.discards, self._discards = self._discards, []
+        if self.images.asked:
+            outcome.fetches, self.images.asked = self.images.asked, []
+        if self._quiet:
+            outcome.quiet, self._quiet = self._quiet, []
         return outcome
 
     # --- links between records
@@ -307,7 +310,7 @@ class World:
     def add_task(self, task: Task) -> None:
         doc = task.doc
         self.tasks[task.id] = task
-        self.counts.tasks[task.state] += 1
+        self.counts.born[task.state] += 1
         if doc.get("module"):
             self.modules.refer(doc["module"])
         else:

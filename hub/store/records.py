@@ -86,12 +86,12 @@ def make_record(tables: Tables, lsn: int, durable: int, ops: Iterable[Put]) -> b
     deleted: set[tuple[str, str]] = set()
     changes: list[tuple[object, ...]] = []
     for put in ops:
-        table, id, doc, changed = put.table, put.id, put.doc, put.changed
-        if doc is None:
+        table, id, changed = put.table, put.id, put.changed
+        if put.doc is None:
             changes.append((table, id, "delete"))
             deleted.add((table, id))
-        elif changed is None or id not in tables.get(table, ()) or (deleted and (table, id) in deleted):
-            changes.append((table, id, "set", doc))
+        elif changed is None or table not in tables or id not in tables[table] or (deleted and (table, id) in deleted):
+            changes.append((table, id, "set", put.doc))
         else:
             changes.append((table, id, "patch", changed))
     return frame((lsn, durable, changes))
@@ -100,13 +100,13 @@ def make_record(tables: Tables, lsn: int, durable: int, ops: Iterable[Put]) -> b
 def apply_ops(tables: Tables, ops: Iterable[Put]) -> None:
     """Replace and remove documents. A table's dict stays the same object, even when it becomes empty."""
     for put in ops:
-        documents = tables.get(put.table)
-        if documents is None:
-            documents = tables[put.table] = {}
-        if put.doc is None:
-            documents.pop(put.id, None)
+        doc = put.doc
+        if put.table not in tables:
+            tables[put.table] = {}
+        if doc is None:
+            tables[put.table].pop(put.id, None)
         else:
-            documents[put.id] = put.doc
+            tables[put.table][put.id] = doc
 
 
 def replay(tables: Tables, changes: Iterable[list[Any]]) -> None:
