@@ -149,7 +149,7 @@ def _proplets(engine: Engine) -> Iterator[Metric]:
     active = [proplet for proplet in proplets if proplet.alive and proplet.connected]
     status = {"active": len(active), "inactive": len(proplets) - len(active)}
     yield _labelled(GaugeMetricFamily, "motet_proplets", "Proplets by status", "status", status)
-    slots = sum(proplet.doc.get("slots") or 1 for proplet in active)
+    slots = sum(proplet.slots for proplet in active)
     yield GaugeMetricFamily("motet_slots", "Slots of the active proplets", slots)
     busy = sum(len(proplet.running) for proplet in proplets)
     yield GaugeMetricFamily("motet_slots_busy", "Slots that hold a task, those of silent proplets too", busy)

@@ -6,7 +6,7 @@ An attempt is (task, attempt number, device). Only the current one changes the t
 import json
 
 from hub.core import flow, outputs, passing, quarantine, retries, reuse
-from hub.core.abi import call_of, reads_environment
+from hub.core.abi import reads_environment
 from hub.core.codes import classify
 from hub.core.commands import Progress, Result, Started
 from hub.core.model import (
@@ -37,8 +37,10 @@ DAEMON_WAIT_S = 30.0
 
 def dispatch(world: World) -> None:
     """Gives queued tasks to free proplets until one of them runs out."""
+    now = world.now
     for task, proplet in world.placer.matches():
-        queued_at = task.doc.get("queued_at")
+        doc = task.doc
+        queued_at = doc.get("queued_at")
         world.taken(task)
         try:
             fields = start_fields(world, task)
@@ -48,20 +50,20 @@ def dispatch(world: World) -> None:
             flow.settle(world, task)
             continue
         task.attempt = number = task.attempt + 1
-        entry = {"number": number, "proplet_id": proplet.id, "queued_at": queued_at, "dispatched_at": world.now.wall}
-        attempts = [*(task.doc.get("attempts") or ()), entry]
+        entry = {"number": number, "proplet_id": proplet.id, "queued_at": queued_at, "dispatched_at": now.wall}
+        attempts = [*(doc.get("attempts") or ()), entry]
         if len(attempts) > ATTEMPTS_KEPT:
             oldest = attempts.pop(0)
             world.keep_doc(ATTEMPTS, {**oldest, "id": attempt_id(task.id, oldest["number"]), "task": task.id})
         changes = {"attempt": number, "proplet_id": proplet.id, "attempts": attempts, "queued_at": None}
-        if task.doc.get("start_time") is not None:
+        if doc.get("start_time") is not None:
             changes["start_time"] = None
         world.move(task, states.SCHEDULED, changes)
         _hold(world, task, proplet)
         task.resends = 0
-        task.dispatched = world.now.mono
+        task.dispatched = now.mono
         if queued_at is not None:
-            world.counts.queued.add(max(0.0, world.now.wall - queued_at))
+            world.counts.queued.add(now.wall - queued_at)
         fields["attempt"] = number
         world.send(proplet.id, "start", fields)
 
@@ -72,8 +74,7 @@ _PASSED_ON = ("env", "cli_args", "stdin", "allow", "daemon")
 def start_fields(world: World, task: Task) -> Doc:
     """The start message (protocol.md) but for the attempt; TaskFailure when the module or its inputs cannot be had."""
     doc, policy = task.doc, world.policy
-    module = world.modules[doc["module"]]
-    call = call_of(doc, module, policy)
+    module, call = world.call(task)
     timeout_s = None if doc.get("daemon") else doc.get("timeout", policy.task_timeout_s)
     fields = {
         "task": task.id,

@@ -18,8 +18,10 @@ class Histogram:
         self.sum = 0.0
 
     def add(self, value: float) -> None:
+        """A value below 0, of a clock that was set back, counts as 0."""
         self.counts[bisect_left(self.bounds, value)] += 1
-        self.sum += value
+        if value > 0.0:
+            self.sum += value
 
 
 class Counts:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from hub.core import conditions, expressions, passing, removal, reuse
-from hub.core.abi import call_of
 from hub.core.codes import classify
 from hub.core.commands import Start, Stop, StopAll
 from hub.core.graph import unsettled
@@ -236,7 +235,7 @@ def _verdict(task: Task) -> str:
 def _enqueue(world: World, task: Task) -> None:
     if task.doc.get("module"):
         try:
-            call_of(task.doc, world.modules[task.doc["module"]], world.policy)
+            world.call(task)
         except TaskFailure as error:
             return fail(world, task, error.code, error.message)
         if not task.doc.get("cache") or not reuse.cached(world, task):

@@ -89,6 +89,7 @@ class Task:
 
     __slots__ = (
         "attempt",
+        "call",
         "children",
         "delayed",
         "dispatched",
@@ -160,6 +161,8 @@ class Task:
         """Derives what is asked often from the document; after a change of the definition, again."""
         # It becomes several tasks and runs on no device itself (hub.core.fan).
         doc = self.doc
+        # Its module and how that is called, once that was asked for (hub.core.world).
+        self.call: Any = None
         self.is_fan = bool(doc.get("broadcast")) or doc.get("for_each") is not None
         # It runs when all it depends on is Completed, and is Skipped otherwise.
         self.plain = CONDITIONS.isdisjoint(doc)
@@ -302,6 +305,7 @@ class Proplet:
         "running",
         "seen",
         "seen_wall",
+        "slots",
         "uptime_s",
         "words",
     )
@@ -324,7 +328,9 @@ class Proplet:
         self.read_caps()
 
     def read_caps(self) -> None:
-        """Derives every word that it offers from its document: members of the lists in `caps`, names that are true."""
+        """Derives from its document the slots, and every word that it offers: members of the lists in `caps`, names
+        that are true."""
+        self.slots: int = self.doc.get("slots") or 1
         words: set[str] = set()
         for name, value in (self.doc.get("caps") or {}).items():
             if isinstance(value, list):
@@ -340,12 +346,9 @@ class Proplet:
             del self.modules[next(iter(self.modules))]
 
     @property
-    def free(self) -> int:
-        """Slots that can take a task now."""
-        if not (self.connected and self.greeted and self.alive):
-            return 0
-        free: int = (self.doc.get("slots") or 1) - len(self.running)
-        return free if free > 0 else 0
+    def is_free(self) -> bool:
+        """Whether it can take a task now."""
+        return len(self.running) < self.slots and self.connected and self.greeted and self.alive
 
 
 class Now(Struct):

@@ -97,7 +97,7 @@ class Placer:
 
     def update(self, proplet: Proplet) -> None:
         """Tells that a proplet's free slots, or what it has to offer, may have changed."""
-        free = proplet.free > 0
+        free = proplet.is_free
         _enlist(self._anyone, proplet, free)
         if self._lines:
             for need, line in self._lines.items():

@@ -102,7 +102,7 @@ def beat(world: World, command: Beat) -> None:
 def _note_memory(proplet: Proplet, fields: dict[str, Any]) -> None:
     """What a device with one slot has free beside its task says nothing of what the next will find: the device would
     stand idle after it until the next beat."""
-    if not (fields["running"] and proplet.mem_free and (proplet.doc.get("slots") or 1) == 1):
+    if not (fields["running"] and proplet.mem_free and proplet.slots == 1):
         proplet.mem_free = fields["mem_free"]
 
 

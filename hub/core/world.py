@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from hub.core.abi import Module, call_of
+from hub.core.abi import Call, Module, call_of
 from hub.core.counts import Counts
 from hub.core.ended import Ended
 from hub.core.images import Images
@@ -226,12 +226,20 @@ class World:
             self._touched[tally] = None
         self.write(task, {"queued_at": None, "retry_at": None})
 
-    def _need_of(self, task: Task) -> Need:
+    def call(self, task: Task) -> tuple[Module, Call]:
+        """The task's module and how it runs it; TaskFailure when it may not (hub.core.abi.call_of)."""
         module = self.modules[task.doc["module"]]
+        known: tuple[Module, Call] | None = task.call
+        if known is None or known[0] is not module or module.guarded:
+            known = task.call = module, call_of(task.doc, module, self.policy)
+        return known
+
+    def _need_of(self, task: Task) -> Need:
         try:
-            return need_of(task.doc, module, call_of(task.doc, module, self.policy).abi)
+            module, call = self.call(task)
         except TaskFailure:
             return ANYONE  # its dispatch says the same, and fails it
+        return need_of(task.doc, module, call.abi)
 
     def _place(self, task: Task) -> None:
         if not task.doc.get("module"):

@@ -37,7 +37,7 @@ class JournalStorage(Storage):
 
     def read(self) -> Tables:
         """The tables that have documents. The documents are the journal's own: copy before handing them out."""
-        return {name: table for name, table in list(self.journal.tables.items()) if table}
+        return {name: table for name, table in self.journal.tables.copy().items() if table}
 
     def write(self, data: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
         """Make `data` all there is, journalling what differs. TinyDB calls this to drop tables only."""
@@ -104,7 +104,8 @@ class JournalTable(Table):
 
     def _rows(self) -> list[tuple[str, Mapping[str, Any]]]:
         """A list, since the journal may get and lose documents while a caller goes through them."""
-        return list(self._read_table().items())
+        # Of a copy, which is made at one go: a list of items may collect garbage midway, and that may let others in.
+        return list(self._read_table().copy().items())
 
     def _read_table(self) -> dict[str, Mapping[str, Any]]:
         return self._storage.journal.tables.get(self.name, {})  # type: ignore[return-value]
