@@ -10,9 +10,9 @@ from pathlib import Path
 from statistics import median
 
 import httpx2
-import pytest
 
-from hub.store.recovery import look
+from hub.store.history import hidden_in
+from hub.store.moment import look
 from shared import states
 from tests.bench.report import quantile
 from tests.effort import SOAK
@@ -39,7 +39,8 @@ class Ledger:
     acknowledged: how many answers and results in all.
     """
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, kept: int) -> None:
+        self._kept = kept
         self.known: dict[str, int] = {}
         self.deleted: set[str] = set()
         self.acknowledged: Counter[str] = Counter()
@@ -76,7 +77,7 @@ class Ledger:
         self.known[id] = CREATED
         await self._ask(http, "POST", f"/tasks/{id}/start", 200)
         self.known[id] = max(self.known[id], STARTED)
-        if len(self._ended) > KEPT:
+        if len(self._ended) > self._kept:
             gone = self._ended.popleft()
             del self.known[gone]
             await self._ask(http, "DELETE", f"/tasks/{gone}", 204)
@@ -107,19 +108,20 @@ class Ledger:
                 assert task["results"] == f"{task['inputs'][0]}\n"
 
     def check_store(self, folder: Path) -> None:
-        """The same of the files that a hub left; StoreDamaged when they cannot be read."""
-        tasks = look(folder)[0]["tasks"]
-        assert len(tasks) >= RESTING
+        """The same of the files that a hub left; StoreDamaged or HistoryDamaged when they cannot be read."""
+        with look(folder) as (tables, _, history):
+            tasks = dict(tables["tasks"])
+            assert len(tasks) >= RESTING
+            for id, task in history.documents("tasks", hidden_in(tables)) if history is not None else ():
+                assert id not in tasks, f"{id} is in the store and in the history"
+                tasks[id] = task
         self._check(tasks, self.known)
         for id, reached in self.known.items():
             assert reached < STARTED or tasks[id]["state"] != states.PENDING or tasks[id]["queued_at"], tasks[id]
 
 
-@pytest.fixture
-def world(tmp_path):
-    world = ForkedWorld(tmp_path, "--beat-s", "1", "--log-level", "error")
-    yield world
-    world.close()
+def world_of(tmp_path: Path, *options: str) -> ForkedWorld:
+    return ForkedWorld(tmp_path, "--beat-s", "1", "--log-level", "error", *options)
 
 
 class Killer:
@@ -163,16 +165,31 @@ class Killer:
         return time.perf_counter() - began
 
 
-async def test_nothing_acknowledged_is_lost_by_kills_under_load(world, tmp_path):
+async def test_nothing_acknowledged_is_lost_by_kills_under_load(tmp_path):
+    with contextlib.closing(world_of(tmp_path)) as world:
+        killer = await survive(world, tmp_path, KILLS)
+    assert killer.moments["start"] and killer.moments["snapshot"]
+
+
+async def test_nor_when_what_has_ended_moves_to_the_history_at_once_and_is_deleted_from_there(tmp_path):
+    with contextlib.closing(world_of(tmp_path, "--keep-tasks", "5")) as world:
+        killer = await survive(world, tmp_path, KILLS // 5, kept=30)
+        async with httpx2.AsyncClient(base_url=world.url) as http:
+            metrics = (await http.get("/metrics")).text
+    assert killer.ledger.deleted
+    assert 'motet_history{kind="task"} 0.0' not in metrics
+
+
+async def survive(world: ForkedWorld, tmp_path: Path, kills: int, kept: int = KEPT) -> Killer:
     for at in range(RESTING // 1000):
         world.client.create_job(f"resting-{at}", [{"name": "main"}] * 1000)
     world.hub.stop(signal.SIGKILL)
     async with Fleet(tmp_path, int(world.mqtt_port), EDGES, 6, 0.05) as fleet:
-        killer = Killer(world, fleet, ledger := Ledger(fleet))
+        killer = Killer(world, fleet, ledger := Ledger(fleet, kept))
         async with asyncio.TaskGroup() as writers:  # what a writer is told wrongly ends the test
             for at in range(WRITERS):
                 writers.create_task(ledger.write(world.url, f"w{at}"))
-            for at in range(KILLS):
+            for at in range(kills):
                 await killer.round(at)
                 if at % THROUGH == THROUGH - 1:
                     await killer.start()
@@ -187,8 +204,9 @@ async def test_nothing_acknowledged_is_lost_by_kills_under_load(world, tmp_path)
     assert set(fleet.runs.values()) == {1}, "an attempt ran twice"
     assert {attempt for _, attempt in fleet.runs} == {1}, "a kill of the hub cost an attempt"
     report(killer)
-    assert len(fleet.released) > KILLS and killer.moments["start"] and killer.moments["snapshot"]
+    assert len(fleet.released) > kills
     assert min(killer.ready_s) <= RECOVERY_S
+    return killer
 
 
 def every_task(world: ForkedWorld) -> dict[str, dict]:
