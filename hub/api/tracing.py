@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from hub.api.drawing import label
 from hub.api.views import time_text
+from hub.core.attempts import listed
 from hub.core.fan import parts_of
 from hub.core.model import ATTEMPTS, Doc, Group, Task
 from hub.core.world import attempt_id
@@ -15,7 +16,7 @@ _PID = 1
 
 def all_attempts(runtime: Readable, task: Task) -> list[Doc]:
     """Every attempt, first to last; the task's document itself lists the last ten."""
-    latest = task.doc.get("attempts") or []
+    latest = listed(task.doc)
     older = runtime.tables.get(ATTEMPTS, {})
     numbers = range(1, task.attempt - len(latest) + 1)
     return [*filter(None, (older.get(attempt_id(task.id, number)) for number in numbers)), *latest]

@@ -5,6 +5,7 @@ import contextlib
 from datetime import UTC, datetime
 
 from hub.core.abi import Module
+from hub.core.attempts import listed
 from hub.core.engine import group_times
 from hub.core.fan import results_by_proplet
 from hub.core.model import JOBS, REPORTED, Doc, Group, Proplet
@@ -79,7 +80,7 @@ def task_view(runtime: Readable, doc: Doc, full_file: bool = False) -> Doc:
     if doc.get("retry_at") is not None:
         view["retry_at"] = time_text(doc["retry_at"])
     if doc.get("attempts"):
-        view["attempts"] = [attempt_view(attempt) for attempt in doc["attempts"]]
+        view["attempts"] = [attempt_view(attempt) for attempt in listed(doc)]
     if state == states.PENDING:
         task = runtime.engine.world.tasks.get(doc["id"])
         reason = runtime.engine.pending_reason(task) if task else None

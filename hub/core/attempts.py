@@ -145,7 +145,7 @@ def started(world: World, command: Started) -> None:
     if task is not None and task.state == states.SCHEDULED:
         begin = _begin(world, task, world.now.wall)
         world.proplets[command.device].has_loaded(world.modules[task.doc["module"]].blobs[-1])
-        world.move(task, states.RUNNING, {"start_time": begin, "attempts": _noted(task, {"start_time": begin})})
+        world.move(task, states.RUNNING, {"start_time": begin})
         renew(world, task)
 
 
@@ -282,9 +282,20 @@ def _end_attempt(world: World, task: Task, outcome: str, more: Doc | None = None
     _release(world, task)
     world.counts.attempts[outcome] += 1
     entry = {"outcome": outcome, "finish_time": world.now.wall}
+    begin = task.doc.get("start_time")
+    if begin is not None:
+        entry["start_time"] = begin
     if more:
         entry.update(more)
     return {"attempts": _noted(task, entry)}
+
+
+def listed(doc: Doc) -> list[Doc]:
+    """The attempts in a task's document. When the one that runs began, the task itself says until its end."""
+    attempts: list[Doc] = doc.get("attempts") or []
+    if doc["state"] != states.RUNNING or not attempts:
+        return attempts
+    return [*attempts[:-1], {**attempts[-1], "start_time": doc.get("start_time")}]
 
 
 def _noted(task: Task, more: Doc) -> list[Doc]:
