@@ -13,6 +13,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from tests.bench.proc import cpu_s
 from tests.e2e.world import READY, ROOT, Child, World, clean_environ
 
 # What a hub imports only when it starts.
@@ -39,7 +40,7 @@ class Forked:
     """One hub, with what tests need of a Child."""
 
     def __init__(self, template: Template, pid: int) -> None:
-        self._pid = pid
+        self.pid = pid
         self._code: int | None = None
         self.line = template.line
 
@@ -47,8 +48,8 @@ class Forked:
         """Sends a signal and waits until nothing of the process is left; the exit code."""
         if self._code is None:
             # The template says that it has ended before it forks again: the number is nobody else's.
-            os.kill(self._pid, number)
-            self._code = int(self.line(rf"ended {self._pid} (-?\d+)\n")[1])
+            os.kill(self.pid, number)
+            self._code = int(self.line(rf"ended {self.pid} (-?\d+)\n")[1])
         return self._code
 
 
@@ -71,8 +72,10 @@ class ForkedWorld(World):
         with self._wall.open("r+b") as file:
             file.write(OFFSET.pack(offset_s))
 
-    def await_ready(self) -> None:
+    def await_ready(self) -> float:
+        """Seconds of CPU that the hub has taken by then."""
         self.hub.line(READY.pattern)
+        return cpu_s(self.hub.pid if isinstance(self.hub, Forked) else self.hub.child.pid)
 
     def close(self) -> None:
         if isinstance(self.hub, Forked):

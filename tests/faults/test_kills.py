@@ -20,6 +20,7 @@ from tests.faults.fleet import FILE, Fleet
 from tests.faults.template import ForkedWorld
 
 KILLS = 1000 if SOAK else 50
+# Of CPU, for a hub to be ready: the time that it waits for one is that of what else runs.
 RECOVERY_S = 1.0
 EDGES, WRITERS, RESTING = 20, 4, 10_000
 # Ended tasks that are there at a time: more are deleted.
@@ -131,8 +132,9 @@ class Killer:
         self.world, self.fleet, self.ledger = world, fleet, ledger
         self.store = world.folder / "hub" / "store"
         self.chance = random.Random(6)
-        self.ready_s: list[float] = []
-        self.whole_s: list[float] = []
+        # Of each start: seconds until the hub was ready, and those of CPU.
+        self.forked: list[tuple[float, float]] = []
+        self.whole: list[tuple[float, float]] = []
         self.moments: Counter[str] = Counter()
 
     async def round(self, at: int) -> None:
@@ -141,13 +143,13 @@ class Killer:
         world = self.world
         world.forks = at % WHOLE != WHOLE - 1
         world.snapshot_bytes = SNAPSHOT_BYTES if at % 2 else None
-        if self.ready_s and world.forks and self.chance.random() < 0.25:
+        if self.forked and world.forks and self.chance.random() < 0.25:
             moment = "start"
             await asyncio.to_thread(world.launch_hub)
-            await asyncio.sleep(self.chance.uniform(0, median(self.ready_s)))
+            await asyncio.sleep(self.chance.uniform(0, median(ready_s for ready_s, _ in self.forked)))
         else:
             moment = "load"
-            (self.ready_s if world.forks else self.whole_s).append(await self.start())
+            (self.forked if world.forks else self.whole).append(await self.start())
             self.ledger.up.set()
             await asyncio.sleep(self.chance.uniform(0.02, 0.5))
         self.ledger.up.clear()
@@ -157,12 +159,12 @@ class Killer:
         self.moments[moment] += 1
         self.ledger.check_store(self.store)
 
-    async def start(self) -> float:
-        """Seconds from the process's beginning to its being ready."""
+    async def start(self) -> tuple[float, float]:
+        """Seconds from the process's beginning to its being ready, and those of CPU that it took."""
         began = time.perf_counter()
         await asyncio.to_thread(self.world.launch_hub)
-        await asyncio.to_thread(self.world.await_ready)
-        return time.perf_counter() - began
+        cpu_s = await asyncio.to_thread(self.world.await_ready)
+        return time.perf_counter() - began, cpu_s
 
 
 async def test_nothing_acknowledged_is_lost_by_kills_under_load(tmp_path):
@@ -205,7 +207,7 @@ async def survive(world: ForkedWorld, tmp_path: Path, kills: int, kept: int = KE
     assert {attempt for _, attempt in fleet.runs} == {1}, "a kill of the hub cost an attempt"
     report(killer)
     assert len(fleet.released) > kills
-    assert min(killer.ready_s) <= RECOVERY_S
+    assert median(cpu_s for _, cpu_s in killer.whole) <= RECOVERY_S
     return killer
 
 
@@ -220,6 +222,7 @@ def report(killer: Killer) -> None:
     ledger = killer.ledger
     print(f"{sum(killer.moments.values())} kills ({dict(killer.moments)}), acknowledged {dict(ledger.acknowledged)}, "
           f"0 lost, 0 unreadable")  # fmt: skip
-    for what, seconds in (("forked", killer.ready_s), ("the command", killer.whole_s)):
-        print(f"{what}: ready after p50 {median(seconds):.2f}, p99 {quantile(seconds, 0.99):.2f}, "
-              f"max {max(seconds):.2f} s of {len(seconds)} starts")  # fmt: skip
+    for what, starts in (("forked", killer.forked), ("the command", killer.whole)):
+        ready_s, cpu_s = zip(*starts, strict=True)
+        times = f"p50 {median(ready_s):.2f}, p99 {quantile(ready_s, 0.99):.2f}, max {max(ready_s):.2f} s"
+        print(f"{what}: {len(starts)} starts, ready after {times}; CPU p50 {median(cpu_s):.2f}, max {max(cpu_s):.2f} s")
