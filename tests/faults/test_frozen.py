@@ -11,8 +11,11 @@ from tests.e2e.world import module
 from tests.effort import SOAK
 from tests.faults.fleet import FILE, Fleet
 
-LEASE_S = 1.5
-QUICK = ("--beat-s", "0.5", "--lease-s", str(LEASE_S))
+QUICK = ("--beat-s", "0.5", "--lease-s", "1.5")
+# What is dispatched when the hub goes on has a lease like any other: edges must have their turn within it, whatever
+# else the machine does.
+HUB_LEASE_S = 5
+PATIENT = ("--beat-s", "1", "--lease-s", str(HUB_LEASE_S))
 # Edges give up a hub that is silent for 10 s, a hub an edge after 45 s.
 FROZEN_S = 60 if SOAK else 12
 EDGES, TASKS = 20, 200
@@ -20,9 +23,9 @@ EDGES, TASKS = 20, 200
 LONG = 60_000_000
 
 
-@pytest.mark.parametrize("frozen_s", [3 * LEASE_S, FROZEN_S])
+@pytest.mark.parametrize("frozen_s", [HUB_LEASE_S + 2, FROZEN_S])
 async def test_a_hub_frozen_for_longer_than_lease_and_keep_alive_loses_no_result(make_world, tmp_path, frozen_s):
-    world = make_world(*QUICK, "--log-level", "error")
+    world = make_world(*PATIENT, "--log-level", "error")
     async with Fleet(tmp_path, int(world.mqtt_port), EDGES, 60, 0.1) as fleet:
         await fleet.until(lambda: fleet.welcomed == EDGES)
         await asyncio.to_thread(submit, world)
@@ -36,7 +39,8 @@ async def test_a_hub_frozen_for_longer_than_lease_and_keep_alive_loses_no_result
     check(tasks)
     assert max(fleet.runs.values()) == 1, "an attempt ran twice"
     # It was the hub that was silent, not its devices: none of them is given up.
-    assert {(len(task["attempts"]), task["attempts"][0]["outcome"]) for task in tasks} == {(1, "completed")}
+    given_up = [task["attempts"] for task in tasks if len(task["attempts"]) > 1]
+    assert not given_up, f"{len(given_up)}: {given_up[0][0]}"
     assert len(fleet.runs) == TASKS
     print(f"frozen for {frozen_s:g} s: {TASKS} tasks, 0 lost, {len(fleet.runs)} attempts, "
           f"{fleet.connections - EDGES} reconnections")  # fmt: skip

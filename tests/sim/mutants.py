@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
@@ -202,6 +202,31 @@ def delete_before_snapshot():  # type: ignore[no-untyped-def]
         return real(directory, generation, *rest)
 
     return patch.object(hub.store.journal, "write_snapshot", write_snapshot)
+
+
+@mutant("a write for which there was no room is taken for done")
+def full_disk_taken_for_written():  # type: ignore[no-untyped-def]
+    real = hub.store.disk.AheadFile.append
+
+    def append(self, data):  # type: ignore[no-untyped-def]
+        with suppress(hub.store.disk.NoRoom):
+            real(self, data)
+
+    return patch.object(hub.store.disk.AheadFile, "append", append)
+
+
+@mutant("what waits for room on the disk is not written when there is some")
+def waiting_for_room_forgotten():  # type: ignore[no-untyped-def]
+    real = hub.store.journal.Journal._write_pending
+
+    def write_pending(self):  # type: ignore[no-untyped-def]
+        try:
+            real(self)
+        except hub.store.disk.NoRoom:
+            self._pending.clear()
+            raise
+
+    return patch.object(hub.store.journal.Journal, "_write_pending", write_pending)
 
 
 # --- the device
