@@ -1,5 +1,6 @@
 """What the blobs promise: named by content, whole or not there, verified, and never outside their directory."""
 
+import contextlib
 import errno
 import hashlib
 import stat
@@ -12,6 +13,7 @@ import pytest
 from hub.store.blobs import Blobs
 from hub.store.disk import StoreFailed
 from shared.errors import BadRequest, Damaged, NotFound
+from tests.store.steps import PLAIN_STEPS, Fault, replaced
 
 MODULE = b"\0asm\1\0\0\0" + bytes(range(256))
 UNKNOWN = "0" * 64
@@ -148,6 +150,27 @@ def test_a_full_disk_leaves_nothing_half_and_the_rest_readable(blobs: Blobs, dis
     assert list((tmp_path / "blobs" / "tmp").iterdir()) == []
     disk.repair()
     assert blobs.get(blobs.put(MODULE)) == MODULE
+
+
+@pytest.mark.parametrize("when", ["before", "half", "after"])
+def test_whatever_step_fails_a_blob_is_there_whole_or_not_at_all(tmp_path: Path, when: str) -> None:
+    n, left = 0, 0
+    while left <= 0:
+        n += 1
+        blobs = Blobs(tmp_path / str(n))
+        kept = blobs.put(b"kept")
+        fault = Fault(n, errno.EIO, when)
+        stored = None
+        with replaced(fault.replace, PLAIN_STEPS), contextlib.suppress(StoreFailed):
+            stored = blobs.put(b"new" * 5000)
+        left = fault.left
+        # What a hub that starts again finds.
+        blobs = Blobs(tmp_path / str(n))
+        assert {blobs.get(sha) for sha in blobs} <= {b"kept", b"new" * 5000} and blobs.has(kept)
+        assert stored is None or blobs.has(stored)
+        assert not list((tmp_path / str(n) / "tmp").iterdir())
+        assert blobs.get(blobs.put(b"new" * 5000)) == b"new" * 5000
+    assert n > 5 and stored
 
 
 def test_short_writes_are_continued(blobs: Blobs, disk, tmp_path: Path) -> None:

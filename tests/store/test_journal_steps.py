@@ -1,8 +1,6 @@
 """Whatever one step of the disk fails, the first, the second, any: what a journal acknowledged is there afterwards."""
 
 import errno
-import os
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,37 +9,9 @@ import pytest
 from hub.core.model import Put
 from hub.store.journal import Journal, StoreFailed
 from hub.store.recovery import look
-from tests.store.steps import replaced
+from tests.store.steps import Fault, replaced
 
 CHANGES = 8
-
-
-class Fault:
-    """Has the n-th step fail with this error: before it is done, after half of it, or when it is done."""
-
-    def __init__(self, n: int, number: int, when: str) -> None:
-        self.left = n
-        self._error = OSError(number, os.strerror(number))
-        self._when = when
-        self._lock = threading.Lock()
-
-    def replace(self, name: str, step: Any) -> Any:
-        def call(*args: Any, **options: Any) -> Any:
-            with self._lock:
-                # A descriptor that cannot be closed is gone all the same.
-                self.left -= name != "close"
-                due = self.left == 0 and name != "close"
-            if due and self._when == "half" and name == "pwrite":
-                fd, data, offset = args
-                step(fd, data[: len(data) // 2], offset)
-            done = step(*args, **options) if not due or self._when == "after" else None
-            if due:
-                if name == "open" and done is not None:
-                    os.close(done)
-                raise self._error
-            return done
-
-        return call
 
 
 def work(directory: Path, states: list[dict[str, Any]]) -> int:
