@@ -3,6 +3,8 @@
 
 def status() -> None:
     """Print one line on this device, for a person at its REPL: `import edge; edge.status()`."""
-    from edge.describe import line
+    from edge import main
+    from edge.hello import line
 
-    print(line())  # noqa: T201
+    print(line(main.current, main.platform))  # type: ignore[attr-defined]  # noqa: T201
+    main.platform.forget()  # type: ignore[attr-defined]

@@ -50,18 +50,36 @@ def flash_free(folder: str) -> int:
 
 
 def reset_cause() -> str:
-    """Why the board started: power, hard, watchdog, sleep, soft, or "" where it does not say."""
+    """Why the board started, in the words of MicroPython, or "" where it does not say."""
     try:
         import machine  # type: ignore[import-not-found]
 
         cause = machine.reset_cause()
     except (ImportError, AttributeError):
         return ""
-    for word in ("PWRON:power", "HARD:hard", "WDT:watchdog", "DEEPSLEEP:sleep", "SOFT:soft"):
-        name, _, said = word.partition(":")
+    for name in ("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT"):
         if getattr(machine, name + "_RESET", None) == cause:
-            return said
+            return name
     return ""
+
+
+def slots() -> "Any":
+    """The module motet_slots, None where the edge that runs lies in no slot: it is frozen, or was started otherwise."""
+    found = sys.modules.get("motet_slots")
+    if found is None or found.started is None:
+        return None
+    return found if sys.modules["edge"].__path__ == found.SLOTS[found.started] + "/edge" else None
+
+
+def bytecode() -> int:
+    """The number of the .mpy files that it runs."""
+    return sys.implementation._mpy & 255  # type: ignore[no-any-return]
+
+
+def restart() -> None:
+    import machine
+
+    machine.reset()
 
 
 def forget() -> None:

@@ -1,9 +1,13 @@
-"""What a device says of itself when it has connected, its last words among it. A board drops this when it is said."""
+"""What a device says of itself: to the hub when it has connected, its last words too, and to a person at its REPL.
+
+A board drops this when it is said.
+"""
 
 import json
 
 from edge import files
 from edge.caps import caps_of
+from edge.clock import now_ms
 from shared import PROTOCOL, VERSION, const
 
 TYPE_CHECKING = const(False)
@@ -32,6 +36,10 @@ def hello(edge: "Any", platform: "Any") -> "dict[str, Any]":
     last = {} if edge.greeted else last_words(edge.data, platform.reset_cause())
     if last:
         fields["last"] = last
+    slots = platform.slots()
+    if slots is not None:
+        word, name = slots.state()
+        fields["update"] = {"state": word, "package": name, "slot": slots.started, "mpy": platform.bytecode()}
     return fields
 
 
@@ -52,3 +60,21 @@ def last_words(data: str, cause: str) -> "dict[str, Any]":
         except ValueError:
             pass
     return found
+
+
+def line(edge: "Any", platform: "Any") -> str:
+    """For example "edge roof 0.1.0: connected to the hub, 1 of 1 tasks run, 0 results wait, 61 KiB free, up 93 s"."""
+    free = "%d KiB free" % (platform.memory()[0] // 1024)
+    if edge is None:
+        return "edge %s: not started, %s" % (VERSION, free)
+    agent = edge.agent
+    return "edge %s %s: %s the hub, %d of %d tasks run, %d results wait, %s, up %d s" % (
+        edge.link.device,
+        VERSION,
+        "connected to" if agent.welcomed else "looking for",
+        len(agent.running()),
+        agent.slots,
+        len(agent.outbox),
+        free,
+        (now_ms() - edge.booted_ms) // 1000,
+    )

@@ -4,9 +4,10 @@ import asyncio
 
 from edge.mqtt import Client
 from edge.packets import MqttError
-from shared import const, topics
+from shared import const
 from shared.backoff import delay
 from shared.faults import MotetError
+from shared.topics import down, up
 
 TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Link:
             username=self.device if password else None,
             password=password,
             ssl=ssl,
-            will=(topics.up(self.device, "gone"), b"{}"),
+            will=(up(self.device, "gone"), b"{}"),
             keepalive_s=_KEEPALIVE_S,
         )
 
@@ -94,7 +95,7 @@ class Link:
 
     async def _talk(self, client: Client) -> None:
         try:
-            await client.subscribe(topics.down(self.device))
+            await client.subscribe(down(self.device))
             self._outgoing = []
             self.owner.online()
             while True:
@@ -115,5 +116,5 @@ class Link:
             self._log("a message was not sent: " + error.message)
             return
         if payload is not None:
-            topic = topics.up(self.device, kind)
+            topic = up(self.device, kind)
             await (client.post(topic, payload) if qos else client.send(topic, payload))

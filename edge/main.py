@@ -9,9 +9,10 @@ from edge import files
 from edge.clock import now_ms
 from edge.link import Link
 from edge.presence import Presence
-from shared import const, topics
+from shared import const
 from shared.faults import BadRequest, MotetError
 from shared.messages import make_up, read_down
+from shared.topics import valid_device
 
 TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
@@ -41,16 +42,17 @@ async def run(
     base_s: float = 1.0,
     board: "Any" = None,
     watchdog: "Any" = None,
+    trial_s: float = 300,
 ) -> None:
     """Be an edge until cancelled: then the hub hears DISCONNECT and everything that runs is ended.
 
     device: its id, also its username when there is a password. data: the folder for modules, results and what ran
     here. ssl: an SSLContext. log is called with one sentence at a time. runner: see edge.wasm; the device's own when
     None. base_s: the backoff's unit. board: whom the host functions of hardware ask, see edge.wasm. watchdog: its
-    feed() is called at least every second, as long as the loop turns. BadRequest: the id is none, or slots is not 1 to
-    64.
+    feed() is called at least every second, as long as the loop turns. trial_s: how long an update of the edge may
+    take to be confirmed. BadRequest: the id is none, or slots is not 1 to 64.
     """
-    if not topics.valid_device(device):
+    if not valid_device(device):
         raise BadRequest("a device's id is 1 to 64 of A-Za-z0-9._-, not %r" % device)
     if not 1 <= slots <= 64:
         raise BadRequest("slots must be 1 to 64, not %r" % slots)
@@ -58,6 +60,7 @@ async def run(
         runner = platform.make_runner(board)
     global current
     edge = current = Edge(device, data, slots, labels or {}, log, runner, board)
+    edge.trial_ms = int(trial_s * 1000)
     if runner is not None:
         await runner.open()
     ticking = asyncio.create_task(edge.tick(watchdog))
@@ -95,6 +98,11 @@ class Edge:
             self._work()
         self.boot = hexlify(os.urandom(8)).decode()
         self.booted_ms = now_ms()
+        self.trial_ms = 0
+        self.update: Any = None  # edge.update.Update
+        where = platform.slots()
+        if where is not None and where.state()[0] == "on_trial":
+            self._start_update()
         self.greeted = False  # by the hub since the boot: it has heard the last words
         self.link = Link(device, self, 64 + platform.OUTBOX, _unit, log)
         self.dropped = 0
@@ -118,9 +126,24 @@ class Edge:
             if not self.greeted:
                 self.greeted = True
                 files.remove(self.data + "/fault")
+        elif self._updating(kind, fields):
+            return
         else:
             self._work()
         self.do(self.agent.message(kind, fields, now_ms()))
+
+    def _updating(self, kind: str, fields: "Any") -> bool:
+        """Whether a message is for an update of the edge itself, which is in memory only as long as there is one."""
+        if self.update is None and kind in ("update", "keep"):
+            self._start_update()
+        return self.update is not None and self.update.heard(kind, fields)
+
+    def _start_update(self) -> None:
+        slots = platform.slots()
+        if slots is not None:
+            from edge.update import Update
+
+            self.update = Update(self, slots, platform.restart)
 
     def payload(self, kind: str, fields: "Any") -> "bytes | None":
         if kind == "result":
@@ -135,6 +158,8 @@ class Edge:
             platform.forget()
         elif kind == "beat":
             fields["uptime_s"] = (now_ms() - self.booted_ms) // 1000
+            if self.update is not None:
+                fields["on_trial"] = self.update.on_trial
         return make_up(kind, fields)
 
     def drop(self, why: str) -> None:
@@ -149,6 +174,8 @@ class Edge:
             await asyncio.sleep(min(1000, self.agent.beat_ms // 4) / 1000)
             try:
                 self.do(self.agent.tick(now_ms()))
+                if self.update is not None:
+                    self.update.tick(now_ms())
             except Exception as error:  # a fault of ours: the beats must go on
                 self._log("a tick failed: %r" % error)
 

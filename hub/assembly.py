@@ -21,6 +21,7 @@ from hub.store.history import NAME, History, HistoryDamaged, set_aside
 from hub.store.journal import Journal
 from hub.store.logs import Logs
 from hub.telemetry import Telemetry
+from hub.updates import Updates
 
 
 class Assembly:
@@ -42,11 +43,13 @@ class Assembly:
         self.runtime = Runtime(Engine(policy), self.journal, Blobs(data / "blobs"), clock)
         self.archivist = Archivist(self.runtime, _history(data / "store", self.journal, recover), bounds)
         self.library = Library(self.runtime, GRACE_S)
+        self.updates = Updates(self.runtime, self.library)
         self.feed = Feed()
-        self.bridge = Bridge(link, self.archivist.submit, self.library.read, self.runtime.clock, policy)
+        self.bridge = Bridge(link, self.archivist.submit, self.updates.read, self.runtime.clock, policy)
         self.telemetry = Telemetry(self.runtime.engine.world, Logs(data / "logs"), self.runtime.clock)
         self.telemetry.on_said = self.feed.say
         self.bridge.on_log = self.telemetry.hear_log
+        self.bridge.on_greeted = self.updates.greeted
         self.bridge.on_publish = self.telemetry.hear_publish
         self.runtime.on_send = self.bridge.send
         self.runtime.on_changed = self._changed
@@ -60,6 +63,7 @@ class Assembly:
             self.runtime,
             self.archivist,
             self.library,
+            self.updates,
             self.telemetry,
             self.feed,
             self.registry,
@@ -85,6 +89,7 @@ class Assembly:
 
     async def stop(self) -> None:
         """Writes what waits, and lets go of the store. Neither requests nor messages must come any more."""
+        await self.updates.close()
         await self.archivist.close()
         await self.library.close()
         await self.runtime.stop()

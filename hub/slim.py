@@ -3,6 +3,10 @@
 import ast
 from collections.abc import Iterable
 
+Value = int | str | bytes
+# A text that is longer costs less when it stands in one place.
+LONGEST = 16
+
 # Words that every MicroPython has in its own table, and that shadow nothing: as parameters they cost a file no byte.
 _FREE = ("_", "value", "key", "index", "start", "end", "step", "stop", "args", "values", "count", "send", "sep")
 
@@ -10,12 +14,13 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SCOPES = (*_FUNCTIONS, ast.Lambda, ast.ClassDef, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
-def slim(source: str, shorter: dict[str, str]) -> str:
+def slim(source: str, shorter: dict[str, str], values: dict[str, Value]) -> str:
     """The source without what only CPython and mypy need, and with short parameters where nobody can see them.
 
-    shorter: private names and what stands in their place, of `prefixes` of all sources that are used together.
+    shorter: private names and what stands in their place; values: constants and theirs, which stand where they are
+    used. Both are of all sources that are used together, of `prefixes` and `constants`.
     """
-    tree = _Leave().visit(ast.parse(source))
+    tree = _Fold(values).visit(_Leave().visit(ast.parse(source)))
     for node in ast.walk(tree):
         for field in ("id", "attr", "name"):
             name = getattr(node, field, None)
@@ -24,6 +29,84 @@ def slim(source: str, shorter: dict[str, str]) -> str:
     for function in [node for node in ast.walk(tree) if isinstance(node, _FUNCTIONS)]:
         _shorten(function)
     return ast.unparse(tree)
+
+
+def join(texts: dict[str, str], module: str, parts: tuple[str, ...]) -> dict[str, str]:
+    """The texts with these parts before what is in a module, and imports of them from there. All are names of files.
+
+    They must be imported by `from part import name`, and must not import the module.
+    """
+    moved = {_dotted(part) for part in parts}
+    trees = {name: _Redirect(moved, _dotted(module)).visit(ast.parse(text)) for name, text in texts.items()}
+    body = [node for name in (*parts, module) for node in trees[name].body]
+    if module.endswith("__init__.py"):  # which its parts import
+        body = [node for name in (module, *parts) for node in trees[name].body]
+    trees[module].body = [node for node in body if getattr(node, "module", "") != _dotted(module)]
+    return {name: ast.unparse(tree) for name, tree in trees.items() if name not in parts}
+
+
+def _dotted(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+class _Redirect(ast.NodeTransformer):
+    def __init__(self, moved: set[str], package: str) -> None:
+        self._moved = moved
+        self._package = package
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+        if node.module in self._moved:
+            node.module = self._package
+        return node
+
+
+def constants(sources: Iterable[str], asked: Iterable[str]) -> dict[str, Value]:
+    """Numbers and short texts that these sources name in capital letters, unless two of them have one name.
+
+    asked: the sources whose names are asked for when the program runs, so they stay.
+    """
+    found = _capitals(sources)
+    names = [name for name, _ in found] + [name for name, _ in _capitals(asked)]
+    return {name: value for name, value in found if value is not None and names.count(name) == 1}
+
+
+def _capitals(sources: Iterable[str]) -> list[tuple[str, Value | None]]:
+    trees = [_Leave().visit(ast.parse(source)) for source in sources]
+    nodes = [node for tree in trees for node in tree.body if isinstance(node, ast.Assign)]
+    pairs = [(node.targets[0], node.value) for node in nodes]
+    return [(name.id, _value(value)) for name, value in pairs if isinstance(name, ast.Name) and name.id.isupper()]
+
+
+def _value(node: ast.expr) -> Value | None:
+    """What an expression is that needs no name; None for any other."""
+    if all(isinstance(part, (ast.Constant, ast.BinOp, ast.operator)) for part in ast.walk(node)):
+        value = eval(compile(ast.Expression(node), "", "eval"))
+        if type(value) is int or (type(value) in (str, bytes) and len(value) <= LONGEST):
+            return value  # type: ignore[no-any-return]
+    return None
+
+
+class _Fold(ast.NodeTransformer):
+    """Puts the constants where they are used, and leaves out what defines and imports them."""
+
+    def __init__(self, values: dict[str, Value]) -> None:
+        self._values = values
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.Constant(self._values[node.id]) if node.id in self._values else node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        if node.attr in self._values and isinstance(node.value, ast.Name):
+            return ast.Constant(self._values[node.attr])
+        return self.generic_visit(node)
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
+        target = node.targets[0]
+        return None if isinstance(target, ast.Name) and target.id in self._values else self.generic_visit(node)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
+        node.names = [alias for alias in node.names if alias.name not in self._values]
+        return node if node.names else None
 
 
 def prefixes(sources: Iterable[str]) -> dict[str, str]:
@@ -80,7 +163,7 @@ def _is_typing(node: ast.AST) -> bool:
 def _shorten(function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
     """Gives its parameters names of _FREE. One with defaults is left alone: such are called with keywords."""
     given = function.args
-    if given.defaults or given.kw_defaults or given.vararg or given.kwarg:
+    if given.defaults or given.kwonlyargs:
         return
     used = _names(function)
     free = [name for name in _FREE if name not in used]

@@ -207,6 +207,15 @@ class Api:
         return await self._document(calls.page("proplets", filters))
 
     @operation
+    async def proplet(self, proplet_id: str) -> Document:
+        return await self._document(calls.get("proplets", proplet_id))
+
+    @operation
+    async def update_proplet(self, proplet_id: str) -> Document:
+        """Has a board fetch the hub's edge and try it: the proplet, whose `update` says how it goes on."""
+        return await self._document(calls.act("proplets", proplet_id, "update"))
+
+    @operation
     async def logs(self, /, task_id: str, **filters: Any) -> Document:
         """A page: `offset`, `limit`, `total`, `dropped`, `logs`, the oldest first. filters: those and `level`."""
         return await self._document(calls.get("tasks", task_id, "logs", filters))

@@ -2,10 +2,11 @@
 
     {"host": "192.168.1.10", "port": 1883, "id": "greenhouse",
      "wifi": ["name", "key"], "password": "…", "labels": {"site": "roof"}, "ca": "ca.der", "data": "motet",
-     "watchdog": 8}
+     "watchdog": 8, "trial": 300}
 
 host and id must be there. ca: a file with the certificate that signs the hub's, and then the connection is TLS.
-watchdog: seconds after which the board starts anew when the edge hangs.
+watchdog: seconds after which the board starts anew when the edge hangs; trial: seconds that an update of the edge has
+to be confirmed by the hub.
 """
 
 import asyncio
@@ -23,8 +24,8 @@ NEW = ".new"
 DATA = "motet"
 JOIN_S = 30
 LOOK_S = 10
-# Files that were copied go before what the firmware has frozen in it.
-LIB = "/lib"
+TRIAL_S = 300
+LIB = "lib"
 
 
 def main() -> None:
@@ -33,9 +34,7 @@ def main() -> None:
     try:
         config = configuration(CONFIG)
         data = config.get("data", DATA)
-        if LIB in sys.path:
-            sys.path.remove(LIB)
-            sys.path.insert(0, LIB)
+        sys.path.insert(0, _slot(config.get("trial", TRIAL_S)))
         asyncio.run(_main(config, data))
     except Exception as error:
         sys.print_exception(error)  # type: ignore[attr-defined]
@@ -44,6 +43,16 @@ def main() -> None:
         import machine  # type: ignore[import-not-found]
 
         machine.reset()
+
+
+def _slot(trial_s: float) -> str:
+    """The folder of the edge to start. Files that were copied go before what the firmware has frozen in it."""
+    sys.path.insert(0, LIB)
+    try:
+        from motet_slots import choose  # type: ignore[import-not-found]
+    except ImportError:  # it was not copied: the edge is in the firmware
+        return LIB
+    return choose(trial_s)  # type: ignore[no-any-return]
 
 
 def configuration(path: str) -> "dict[str, Any]":
@@ -100,6 +109,7 @@ async def _main(config: "dict[str, Any]", data: str) -> None:
         labels=config.get("labels"),
         log=print,
         watchdog=_watchdog(config.get("watchdog")),
+        trial_s=config.get("trial", TRIAL_S),
     )
     del joined
 

@@ -236,6 +236,21 @@ def flash(argv: list[str]) -> int:
     return flashing.run(wanted, given.url, given.wait)
 
 
+def update(argv: list[str]) -> int:
+    """the hub's edge onto a board over the air; what does not work there goes back by itself"""
+    parser = argparse.ArgumentParser(prog="motet update", description=update.__doc__)
+    parser.add_argument("id", help="the device's id", type=_device)
+    parser.add_argument("--url", default="http://127.0.0.1:7070", help="the hub's API")
+    parser.add_argument("--wait", type=float, default=600, help="how long, in seconds; 0: not at all (default: 600)")
+    given = parser.parse_args(argv)
+    from motet.extras import need
+
+    need("client", "motet update needs")
+    from motet.update import run as run_update
+
+    return run_update(given.url, given.id, given.wait)
+
+
 def _device(word: str) -> str:
     from shared.topics import MAX_ID, valid_device
 
@@ -250,6 +265,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "demo": demo,
     "run": run,
     "flash": flash,
+    "update": update,
     "check": check,
     "backup": backup,
     "restore": restore,

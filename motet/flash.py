@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from edge.boot import motet_slots
 from hub import mpy
 from motet import board_config, board_main
 from motet.config import split_address
@@ -35,6 +36,12 @@ print(json.dumps({"mpy": getattr(sys.implementation, "_mpy", 0) & 255, "platform
     "id": hexlify(machine.unique_id()).decode() if hasattr(machine, "unique_id") else "",
     "wasm3": bool(has("wasm3")), "network": bool(has("network")), "main": own,
     "frozen": shared.VERSION if shared and not shared.__file__.endswith((".mpy", "lib/shared/__init__.py")) else ""}))
+"""
+_FIRST_SLOT = f"""
+import os
+for name in {motet_slots.NOTES}:
+    if name in os.listdir():
+        os.remove(name)
 """
 _PATIENCE_S = 60
 _SETTLE = Path(board_config.__file__).read_text() + f'\nsettle("{board_main.CONFIG}")\n'
@@ -180,6 +187,7 @@ def _copy(board: Board, facts: Facts, config: dict[str, Any]) -> None:
         else:
             mpy.compile_to(root / "lib")
             board("fs", "cp", "-r", str(root / "lib"), ":")
+            board("exec", _FIRST_SLOT)  # where it was copied to, whatever was updated since
             print(f"copied the edge {VERSION}")
         board("exec", _SETTLE)  # where the last flash was cut off
         _write(board, root, board_main.CONFIG + board_main.NEW, json.dumps(config))

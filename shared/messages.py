@@ -36,6 +36,8 @@ DOWN = {
     "chunk": "module:h offset:i total:i data:s262144",
     "stop": "task:s64 attempt:i grace_ms?i",
     "ack": "task:s64 attempt:i",
+    "update": "package:s16 files:s8192",
+    "keep": "",
 }
 
 

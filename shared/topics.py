@@ -4,9 +4,11 @@ up:    motet/v1/d/<device>/up/<kind>    a device publishes only below its own up
 down:  motet/v1/d/<device>/down         the one exact filter that a device subscribes
 """
 
+from shared import const
+
 ROOT = "motet/v1/d/"
 UP = "/up/"
-DOWN = "/down"
+_DOWN = const("/down")
 
 MAX_ID = 64
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
@@ -24,4 +26,4 @@ def up(device: str, kind: str) -> str:
 
 
 def down(device: str) -> str:
-    return ROOT + device + DOWN
+    return ROOT + device + _DOWN

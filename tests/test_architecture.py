@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "hub/library.py": ["hub.runtime", "hub.core", "hub.store", "hub.modules", "shared"],
     "hub/mpy.py": ["hub.slim", "shared"],
     "hub/slim.py": [],
+    "hub/updates.py": ["hub.mpy", "hub.core", "hub.library", "hub.runtime", "shared"],
     "hub/telemetry.py": ["hub.core", "hub.store", "shared"],
     "hub/api": [
         "hub.api",
@@ -28,6 +29,7 @@ MAY_IMPORT = {
         "hub.library",
         "hub.mpy",
         "hub.telemetry",
+        "hub.updates",
         "hub.runtime",
         "hub.core",
         "hub.store",

@@ -42,6 +42,18 @@ def reset_cause() -> str:
     return ""  # a process does not know how the one before it ended
 
 
+def slots() -> Any:
+    return None  # pip updates it
+
+
+def bytecode() -> int:
+    return 0
+
+
+def restart() -> None:
+    pass
+
+
 def forget() -> None:
     pass
 

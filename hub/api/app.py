@@ -35,6 +35,7 @@ from hub.archivist import Archivist
 from hub.library import Library
 from hub.runtime import Runtime
 from hub.telemetry import Telemetry
+from hub.updates import Updates
 from shared.errors import MotetError, TooLarge
 
 # path: {method: endpoint}. One route a path, so that a 405 lists every method there is.
@@ -80,6 +81,7 @@ ROUTES: dict[str, dict[str, Endpoint]] = {
     "/cron/preview": {"GET": looking.preview},
     "/proplets": {"GET": proplets.list_proplets},
     "/proplets/{id}": {"GET": proplets.get_proplet, "DELETE": proplets.delete_proplet},
+    "/proplets/{id}/update": {"POST": proplets.update_proplet},
     "/proplets/{id}/metrics": {"GET": metrics.proplet_metrics},
     "/proplets/{id}/alive-history": {"GET": proplets.alive_history},
     "/proplets/{id}/logs": {"GET": logs.proplet_logs},
@@ -88,6 +90,7 @@ ROUTES: dict[str, dict[str, Endpoint]] = {
     "/modules/{id}": {"GET": modules.get_module, "DELETE": modules.delete_module},
     "/modules/{id}/release": {"POST": modules.release_module},
     "/mip/edge/package.json": {"GET": mip.package},
+    "/mip/edge/{file}": {"GET": mip.file},
     "/mip/edge/{folder}/{file}": {"GET": mip.file},
     "/mip/package/{form}/edge/{version}.json": {"GET": mip.indexed},
     "/mip/file/{prefix}/{hash}": {"GET": mip.hashed},
@@ -98,6 +101,7 @@ def build(
     runtime: Runtime,
     archivist: Archivist,
     library: Library,
+    updates: Updates,
     telemetry: Telemetry,
     feed: events.Feed,
     registry: CollectorRegistry,
@@ -120,6 +124,7 @@ def build(
     app.state.runtime = runtime
     app.state.archivist = archivist
     app.state.library = library
+    app.state.updates = updates
     app.state.telemetry = telemetry
     app.state.feed = feed
     app.state.registry = registry

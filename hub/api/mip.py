@@ -26,7 +26,8 @@ async def package(request: Request) -> Response:
 
 
 async def file(request: Request) -> Response:
-    name = f"{request.path_params['folder']}/{request.path_params['file']}"
+    folder, name = request.path_params.get("folder"), request.path_params["file"]
+    name = f"{folder}/{name}" if folder else name
     return _content((await _files(mpy.BYTECODE)).get(name), name)
 
 

@@ -8,6 +8,7 @@ from hub.api.answers import answer, nothing, runtime_of
 from hub.api.views import proplet_view, time_text
 from hub.core import commands
 from hub.core.model import Proplet
+from hub.updates import Updates
 
 
 def _proplet(request: Request) -> Proplet:
@@ -30,6 +31,13 @@ async def get_proplet(request: Request) -> Response:
 async def delete_proplet(request: Request) -> Response:
     await runtime_of(request).do(commands.Delete("proplet", request.path_params["id"]))
     return nothing()
+
+
+async def update_proplet(request: Request) -> Response:
+    """Has a board fetch this hub's edge and try it; 409 when it cannot. How that goes on stands at the proplet."""
+    updates: Updates = request.app.state.updates
+    proplet: Proplet = await updates.ask(request.path_params["id"])
+    return answer(proplet_view(proplet), 202)
 
 
 async def alive_history(request: Request) -> Response:

@@ -180,6 +180,10 @@ def proplet_view(proplet: Proplet) -> Doc:
     words = doc.get("last_words")
     if words:
         view["last_words"] = {**words, "at": time_text(words["at"])}
+    if doc.get("update"):
+        view["update"] = {**doc["update"], "asked_at": time_text(doc["update"]["asked_at"])}
+    if doc.get("slot"):
+        view["slot"] = doc["slot"]
     view["metadata"] = {"wasm_runtime": "wasm3"}
     if doc.get("agent"):
         view["metadata"] |= {"proplet_version": doc["agent"], "total_memory_bytes": doc["mem_total"]}

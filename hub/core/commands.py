@@ -183,6 +183,22 @@ class Progress(Struct):
     message: str | None = None
 
 
+class AskUpdate(Struct):
+    """files: "name sha256", a line each, of bytecode mpy; package: the name of all of them together."""
+
+    id: str
+    package: str
+    files: str
+    mpy: int
+
+
+class UpdateSaid(Struct):
+    """fields as in hub.link.messages.UP["update"]."""
+
+    device: str
+    fields: Doc
+
+
 # --- the history of ended runs (hub.core.retention)
 
 
@@ -260,6 +276,8 @@ Command = (
     | Started
     | Result
     | Progress
+    | AskUpdate
+    | UpdateSaid
     | Stalled
     | Retire
     | Retired

@@ -4,7 +4,20 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from hub.core import attempts, commands, fan, flow, modules, presence, quarantine, retention, runs, schedules, submit
+from hub.core import (
+    attempts,
+    commands,
+    fan,
+    flow,
+    modules,
+    presence,
+    quarantine,
+    retention,
+    runs,
+    schedules,
+    submit,
+    updates,
+)
 from hub.core.load import load
 from hub.core.model import Doc, Group, Now, Outcome, Policy, Send, Task
 from hub.core.place import why_waiting
@@ -50,6 +63,8 @@ class Engine:
             commands.Started: attempts.started,
             commands.Result: attempts.result,
             commands.Progress: attempts.progress,
+            commands.AskUpdate: updates.ask,
+            commands.UpdateSaid: updates.said,
             commands.Stalled: presence.stalled,
             commands.Retire: retention.retire,
             commands.Retired: retention.retired,

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from hub.core import attempts, flow
+from hub.core import attempts, flow, updates
 from hub.core.commands import Beat, Hello, Stalled
 from hub.core.model import ALIVE_HISTORY, RESENDS, Doc, Proplet, Task
 from hub.core.timing import DEADLINE, LEASE, QUEUED, RETRY, SILENCE
@@ -41,13 +41,16 @@ _HELLO = ("boot", "agent", "runtime", "caps", "mem_free", "mem_total", "flash_fr
           "max_chunk")  # fmt: skip
 
 
+_CAUSES = {"PWRON": "power", "WDT": "watchdog", "DEEPSLEEP": "sleep"}
 _LAST = {"cause": str, "task": str, "attempt": int, "text": str}
 
 
 def _words(last: Doc) -> Doc:
-    """Last words as they are kept: fields that are known and of their type; of text no more than a device may send."""
-    found = {key: last[key] for key, kind in _LAST.items() if type(last.get(key)) is kind}
-    return {key: value[:256] if isinstance(value, str) else value for key, value in found.items()}
+    """Last words as they are kept."""
+    found = updates.typed(last, _LAST)
+    if "cause" in found:
+        found["cause"] = _CAUSES.get(found["cause"], found["cause"].lower())
+    return found
 
 
 def hello(world: World, command: Hello) -> None:
@@ -62,6 +65,7 @@ def hello(world: World, command: Hello) -> None:
     _seen(world, proplet)
     history = [*(proplet.doc.get("alive_history") or ()), world.now.wall][-ALIVE_HISTORY:]
     changes = {**{key: fields.get(key) for key in _HELLO}, "alive_history": history}
+    changes.update(updates.greeted(proplet, fields))
     if fields.get("last"):  # said once a boot
         changes["last_words"] = {**_words(fields["last"]), "at": world.now.wall}
     _write_seen(world, proplet, changes)
@@ -90,6 +94,8 @@ def beat(world: World, command: Beat) -> None:
     _note_memory(proplet, fields)
     proplet.uptime_s = fields["uptime_s"]
     _seen(world, proplet)
+    if fields.get("on_trial"):
+        world.send(proplet.id, "keep", {})
     running = _pairs(fields["running"])
     for task in list(proplet.running.values()):
         overdue = world.now.mono - task.dispatched > world.policy.beat_s

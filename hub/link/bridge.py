@@ -39,6 +39,8 @@ class Bridge:
         # Set by who keeps what devices say beside results: (device, fields of the message)
         self.on_log: Callable[[str, Doc], None] = lambda device, fields: None
         self.on_publish: Callable[[str, Doc], None] = lambda device, fields: None
+        # A device is there (again) and was welcomed.
+        self.on_greeted: Callable[[str], None] = lambda device: None
         # Messages dropped because they were not what the table of messages says, by kind.
         self.dropped: Counter[str] = Counter()
         # Messages and connections that a read-only hub did not take, by command.
@@ -108,6 +110,7 @@ class Bridge:
         # What it leads to leaves after the welcome: a hello always changes something.
         if self._submit(commands.Hello(device, hello)):
             self._welcome(device)
+            self.on_greeted(device)
         else:
             # Without a welcome a device says hello again, beat by beat, until the hub can take it.
             del self._room[device]
@@ -159,6 +162,8 @@ def _command(device: str, kind: str, fields: Doc) -> commands.Command | None:
         return commands.Started(device, fields["task"], fields["attempt"])
     if kind == "result":
         return commands.Result(device, fields["task"], fields["attempt"], fields)
+    if kind == "update":
+        return commands.UpdateSaid(device, fields)
     if kind == "progress":
         share = fields["permille"] / 1000
         return commands.Progress(device, fields["task"], fields["attempt"], share, fields.get("text"))

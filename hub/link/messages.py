@@ -12,8 +12,8 @@ from shared.messages import DOWN, MAX_DOWN, MAX_UP, check
 # In the notation of shared.messages.
 UP = {
     "hello": "proto:i1000 boot:s64 agent:s64 runtime:s64 caps:d mem_free:i mem_total:i flash_free?i slots:i64 labels?d "
-    "max_message?i262144 max_chunk?i65536 running:p256 outbox:p256 modules?l64 last?d",
-    "beat": "boot:s64 seq:i mem_free:i uptime_s:i running:p256 rssi?n",
+    "max_message?i262144 max_chunk?i65536 running:p256 outbox:p256 modules?l64 last?d update?d",
+    "beat": "boot:s64 seq:i mem_free:i uptime_s:i running:p256 rssi?n on_trial?b",
     "started": "task:s64 attempt:i",
     "result": "task:s64 attempt:i ok:b outputs?l4096 text?s49152 output?s49152 stdout?s49152 stderr?s49152 exit_code?i "
     "fuel?i duration_ms?n error?d",
@@ -22,6 +22,7 @@ UP = {
     "progress": "task:s64 attempt:i permille:i1000 text?s256",
     # data is base64, for what is no text
     "publish": "task:s64 attempt:i topic:s128 text?s8192 data?s8192",
+    "update": "package:s16 state:s16 left:i error?s256",
     "gone": "",
 }
 

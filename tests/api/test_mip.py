@@ -14,7 +14,7 @@ from tests.board.machine import needs_micropython
 async def test_a_package_names_files_that_are_beside_it(stage):
     package = (await stage.call("GET", "/mip/edge/package.json")).json()
     assert package["version"] == VERSION
-    assert {target for target, _ in package["urls"]} == {name.replace(".py", ".mpy") for name in mpy.sources()}
+    assert {target for target, _ in package["urls"]} == set(mpy.package(mpy.BYTECODE))
     for _, url in package["urls"][:3]:
         answer = await stage.call("GET", f"/mip/edge/{url}")
         assert answer.content[:2] == b"M\x06"
@@ -25,12 +25,12 @@ async def test_a_package_names_files_that_are_beside_it(stage):
 @pytest.mark.parametrize(("form", "version"), [("6", "latest"), ("6", VERSION), ("py", "latest")])
 async def test_an_index_names_files_by_their_hash(stage, form, version):
     package = (await stage.call("GET", f"/mip/package/{form}/edge/{version}.json")).json()
-    assert len(package["hashes"]) == len(mpy.sources())
+    assert len(package["hashes"]) == len(mpy.package(form))
     for name, digits in package["hashes"]:
         data = (await stage.call("GET", f"/mip/file/{digits[:2]}/{digits}")).content
         assert sha256(data).hexdigest().startswith(digits)
         if form == "py":
-            assert data == mpy.sources()[name].read_bytes()
+            assert data == mpy.package(form)[name]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ async def test_last_words_are_kept_as_far_as_they_are_such(stage):
     assert "last_words" not in (await stage.call("GET", "/proplets/d1")).json()
     hello = {"proto": 1, "boot": "b", "agent": "0", "runtime": "x", "caps": {}, "mem_free": 1, "mem_total": 1}
     hello |= {"slots": 1, "running": [], "outbox": []}
-    last = {"cause": "watchdog", "task": "t", "attempt": True, "text": "x" * 999, "more": {}}
+    last = {"cause": "WDT", "task": "t", "attempt": True, "text": "x" * 999, "more": {}}
     stage.bridge.message("d1", "hello", json.dumps({**hello, "last": last}).encode())
     stage.bridge.message("d1", "hello", json.dumps(hello).encode())  # it says them once
     said = (await stage.call("GET", "/proplets/d1")).json()["last_words"]

@@ -12,8 +12,10 @@ import sys
 from binascii import hexlify
 from hashlib import sha256
 
+sys.path.pop(0)  # the folder of this file: a board has no tests
 import board_config
 import board_main
+import motet_slots
 
 from edge import agent, files, main, tasks
 from edge.modules import Modules
@@ -238,7 +240,59 @@ class Whole(Results):
         return None
 
 
-SCENARIOS = {"outbox": Results, "seen": Pairs, "config": Config, "modules": Cache, "edge": Whole}
+class Slots(Scenario):
+    """Updates of the edge: what a boot then starts is whole, whatever was being written."""
+
+    root = ROOT + "/"
+    names = ("edge/main.mpy", "edge/link.mpy", "shared/__init__.mpy")
+
+    def prepare(self):
+        files.make_folder(ROOT + "/motet")
+        for name in self.names:
+            self._write("lib/", name, 0)
+
+    def _write(self, folder, name, version):
+        files.make_folder(self.root + folder + name.split("/")[0])
+        with open(self.root + folder + name, "wb") as file:
+            file.write(self._content(name, version))
+
+    def _content(self, name, version):
+        return (name + str(version)).encode() * 40
+
+    def _fill(self, name, version):
+        return lambda: self._write(motet_slots.begin(self.root)[len(self.root) :] + "/", name, version)
+
+    def _update(self, version):
+        """As edge.update does it: files, the note, the start on trial, the word of the hub."""
+        return [self._boot] + [self._fill(name, version) for name in self.names] + [self._ready, self._boot, self._keep]
+
+    def _boot(self):
+        motet_slots.choose(300, self.root)
+
+    def _ready(self):
+        motet_slots.try_next("package", self.root)
+
+    def _keep(self):
+        motet_slots.confirm(self.root)
+
+    def steps(self):
+        return self._update(1) + self._update(2) + self._update(3)
+
+    def look(self):
+        folder = motet_slots.choose(300, self.root) + "/"
+        for version in range(10):
+            if all(files.read(folder + name) == self._content(name, version) for name in self.names):
+                return version
+        return "what starts is not whole"
+
+    def more(self):
+        return self._update(9)
+
+    def follows(self, before, after):
+        return after == 9
+
+
+SCENARIOS = {"slots": Slots, "outbox": Results, "seen": Pairs, "config": Config, "modules": Cache, "edge": Whole}
 
 
 def remove_first():
@@ -303,15 +357,24 @@ def not_kept():
     Outbox.put = lambda self, task, attempt, payload: True
 
 
-MUTATIONS = {
-    mutation.__name__: mutation
-    for mutation in (remove_first, half_written, nothing_beside, second_name_removed, dropped_before_ack, not_kept)
-}
+def filled_as_it_is():
+    """The slot is filled while its note still says that it is to be tried."""
+
+    def at_once(root=""):
+        _, good, _, _ = motet_slots.read(root)
+        motet_slots.write(good, motet_slots.READY, "x", root)
+        return root + motet_slots.SLOTS[1 - good]
+
+    motet_slots.begin = at_once
+
+
+MUTATIONS = (remove_first, half_written, nothing_beside, second_name_removed, dropped_before_ack, not_kept,
+             filled_as_it_is)  # fmt: skip
 
 
 def start(kind, scenario, mutation, second):
     if mutation != "-":
-        MUTATIONS[mutation]()
+        {known.__name__: known for known in MUTATIONS}[mutation]()
     check = Check(SCENARIOS[scenario](), {"lfs": Lfs, "fat": Fat}[kind], int(second))
     check.run()
     print(json.dumps({"cuts": check.cuts, "faults": check.faults}))

@@ -21,7 +21,7 @@ def used():
 
 
 def note():
-    from edge.outbox import Outbox
+    from edge.tasks import Outbox  # of a board: edge.outbox is a part of it there
 
     def noting(what, method):
         def call(self, task, attempt, *more):

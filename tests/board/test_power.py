@@ -17,7 +17,7 @@ from tests.effort import SOAK
 pytestmark = needs_micropython
 
 SYSTEMS = ["lfs", "fat"]
-KEPT = ["outbox", "seen", "config", "modules", "edge"]
+KEPT = ["outbox", "seen", "config", "modules", "edge", "slots"]
 # A fault of the edge: where it shows, and how.
 FAULTS = [
     ("remove_first", "lfs", "seen", "-1, which is none of [0, 1]"),
@@ -29,6 +29,8 @@ FAULTS = [
     ("second_name_removed", "fat", "modules", "a module is another"),
     ("dropped_before_ack", "lfs", "edge", "is gone, and the hub has not written it down"),
     ("dropped_before_ack", "fat", "edge", "is gone, and the hub has not written it down"),
+    ("filled_as_it_is", "lfs", "slots", "what starts is not whole"),
+    ("filled_as_it_is", "fat", "slots", "what starts is not whole"),
     ("not_kept", "lfs", "edge", "is gone, and the hub has not written it down"),
 ]
 
@@ -37,7 +39,7 @@ def power_cuts(interpreter: str | Path, system: str, kept: str, mutation: str = 
     script = str(Path(__file__).parent / "power.py")
     done = subprocess.run(
         [str(interpreter), "-X", "heapsize=8m", script, system, kept, mutation, str(second)],
-        env={"MICROPYPATH": f"{ROOT}:{ROOT / 'motet'}:.frozen"},
+        env={"MICROPYPATH": f"{ROOT}:{ROOT / 'motet'}:{ROOT / 'edge' / 'boot'}:.frozen"},
         capture_output=True,
         text=True,
         timeout=300,

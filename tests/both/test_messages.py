@@ -86,10 +86,11 @@ def test_no_device(device):
 
 
 def test_waits_double_to_a_minute_and_are_spread():
-    assert [backoff.delay(n, 0.5) for n in (1, 2, 3, 6, 7, 99, 10**6)] == [0.5, 1.0, 2.0, 16.0, 30.0, 30.0, 30.0]
-    assert backoff.delay(0, 0.5) == 0.5
-    assert backoff.delay(4, 0.0) == 0.0
-    assert backoff.delay(3, 0.25, base_s=0.2, cap_s=0.4) == 0.25 * 0.4
+    waits = [backoff.delay(n, 0.5, 1.0, 60.0) for n in (1, 2, 3, 6, 7, 99, 10**6)]
+    assert waits == [0.5, 1.0, 2.0, 16.0, 30.0, 30.0, 30.0]
+    assert backoff.delay(0, 0.5, 1.0, 60.0) == 0.5
+    assert backoff.delay(4, 0.0, 1.0, 60.0) == 0.0
+    assert backoff.delay(3, 0.25, 0.2, 0.4) == 0.25 * 0.4
 
 
 def test_an_attempt_that_failed():

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from hub.mpy import sources
+from hub.mpy import texts
 from tests.board.machine import MICROPYTHON, build, needs_micropython
 from tests.e2e.world import ROOT
 
@@ -53,7 +53,7 @@ def lib(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("board") / "lib")
 
 
-@pytest.mark.parametrize("name", sources())
+@pytest.mark.parametrize("name", texts())
 def test_a_source_is_compiled_by_mpy_cross_and_imported(lib: Path, name: str) -> None:
     module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     code = f"import {module}, sys; print(sys.modules['{module}'].__name__)"

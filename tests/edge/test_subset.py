@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted([*(ROOT / "edge").glob("*.py"), *(ROOT / "shared").glob("*.py")])
+FILES = sorted(path for folder in ("edge", "edge/boot", "shared") for path in (ROOT / folder).glob("*.py"))
 
 # What a board has; `typing` and collections.abc are for the type checker only.
-MODULES = set("asyncio binascii edge gc hashlib json os shared ssl struct sys time wasm3".split())
+MODULES = set("asyncio binascii edge gc hashlib json machine os shared ssl struct sys time wasm3".split())
 METHODS = {"hexdigest", "removeprefix", "removesuffix", "zfill", "ljust", "rjust", "isalnum", "fullmatch", "bit_length"}
 OS_NAMES = {"path", "environ", "replace", "makedirs", "fork", "getpid"}
 CPYTHON = "sys.implementation.name == 'cpython'"

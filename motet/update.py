@@ -1,0 +1,43 @@
+"""`motet update`: has a board fetch the hub's edge over the air, and waits until it runs or was given up."""
+
+import time
+from typing import Any
+
+from motet.client import Client
+from shared.errors import Unavailable
+
+_LOOK_S = 0.5
+_WORDS = {
+    "asked": "the hub has asked it",
+    "ready": "all files are there: it starts with them as soon as its tasks have ended",
+    "on_trial": "it runs the new edge, on trial",
+    "done": "it runs the new edge",
+}
+
+
+def run(url: str, id: str, wait_s: float) -> int:
+    """Updates a board: 0 when it runs the new edge, or was asked and nobody waits; 1 when the update was given up."""
+    with Client(url) as client:
+        update = client.update_proplet(id)["update"]
+        said = _tell(update, "")
+        deadline = time.monotonic() + wait_s
+        while wait_s and update["state"] not in ("done", "failed"):
+            if time.monotonic() > deadline:
+                raise Unavailable(f"{id} was not updated in {wait_s:g} s: GET /proplets/{id} shows how it goes on")
+            time.sleep(_LOOK_S)
+            update = client.proplet(id)["update"]
+            said = _tell(update, said)
+    return 1 if update["state"] == "failed" else 0
+
+
+def _tell(update: dict[str, Any], said: str) -> str:
+    """Prints what has changed; what was printed last."""
+    if update["state"] == "failed":
+        line = f"given up: {update.get('error', 'no word why')}"
+    elif update["state"] == "fetching":
+        line = f"it fetches: {update['left']} of {update['total']} files to go"
+    else:
+        line = _WORDS[update["state"]]
+    if line != said:
+        print(line, flush=True)
+    return line
