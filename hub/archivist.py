@@ -30,6 +30,9 @@ LOOK_S = 600.0
 # Late results that wait for their task to come back; those beyond are answered as those of unknown tasks.
 LATE = 1000
 
+# So many must have left the store, beside twice those that stay, before a snapshot is worth while.
+LEAVING = 5000
+
 R = TypeVar("R")
 
 
@@ -75,6 +78,9 @@ class Archivist:
         self._worker: asyncio.Task[None] | None = None
         self._late: set[asyncio.Task[None]] = set()
         self._settlings = 0
+        # Tasks that have left the store since its last snapshot, which is the start of a generation.
+        self._left = 0
+        self._generation = 0
         runtime.on_command = self.bring
         runtime.on_written = self._look
 
@@ -162,9 +168,19 @@ class Archivist:
         units = ended.moving
         copies = {unit.number: self._copy(unit) for unit in units}
         await self._in_thread(self.history.add, copies, self._runtime.clock().wall)
+        self._count(sum(len(unit.tasks) for unit in units))
         stale_units = await self._runtime.do(Retired())
         self.moved += sum(len(unit.tasks) for unit in units if unit.number not in stale_units)
         return True
+
+    def _count(self, leaving: int) -> None:
+        """When much more has left the store than stays, a start should not read all of that again."""
+        journal = self._runtime.journal
+        if journal.generation != self._generation:
+            self._generation, self._left = journal.generation, 0
+        self._left += leaving
+        if self._left > max(LEAVING, 2 * len(self._world.tasks)):
+            journal.compact()
 
     def _copy(self, unit: Unit) -> Tables:
         older = self._runtime.journal.tables.get(ATTEMPTS, {})

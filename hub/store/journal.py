@@ -74,6 +74,7 @@ class Journal:
         self._compact_ratio = compact_ratio
         self._snapshot_bytes = state.snapshot_bytes
         self._postponed_bytes = 0
+        self._compact_asked = False
         self._compaction: threading.Thread | None = None
         self._closing = threading.Event()
         # Seconds of each write with its fdatasync, and all bytes so written, since the start.
@@ -114,6 +115,15 @@ class Journal:
                     raise _failure(error) from error
                 raise
             return self.durable
+
+    @property
+    def generation(self) -> int:
+        """It grows with each snapshot that is begun."""
+        return self._generation
+
+    def compact(self) -> None:
+        """Has the next flush begin a snapshot: the last one holds much that has gone."""
+        self._compact_asked = True
 
     @property
     def size_bytes(self) -> tuple[int, int]:
@@ -171,6 +181,8 @@ class Journal:
     def _must_compact(self) -> bool:
         if self._compaction and self._compaction.is_alive():
             return False
+        if self._compact_asked:
+            return True
         enough = max(self._compact_min_bytes, self._compact_ratio * self._snapshot_bytes)
         return self._file.used > enough + self._postponed_bytes
 
@@ -179,6 +191,7 @@ class Journal:
 
         Until that is complete the older files stay, and they are enough.
         """
+        self._compact_asked = False
         generation = self._generation + 1
         try:
             file = begin_journal(self.directory, generation, lsn)

@@ -221,3 +221,16 @@ def test_close_can_be_called_twice_and_ends_writing(directory: Path) -> None:
     with pytest.raises(StoreFailed):
         journal.flush()
     assert contents(directory) == {"t": {"a": {}}}
+
+
+def test_a_snapshot_that_is_asked_for_is_begun_by_the_next_flush_once(directory):
+    journal = Journal(directory)
+    journal.append([Put("t", "a", {"x": 1})])
+    journal.compact()
+    journal.flush()
+    assert journal.generation == 1
+    journal.append([Put("t", "b", {"x": 1})])
+    journal.flush()
+    assert journal.generation == 1
+    journal.close()
+    assert Journal(directory).tables["t"] == {"a": {"x": 1}, "b": {"x": 1}}
