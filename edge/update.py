@@ -57,7 +57,7 @@ class Update:
             self.restart()
 
     def _begin(self, fields: "dict[str, Any]") -> None:
-        if fields["package"] == self.name and (self.lines or self.ready):
+        if self.on_trial or (fields["package"] == self.name and (self.lines or self.ready)):
             return  # it is under way
         self.name = fields["package"]
         self.ready = False
@@ -99,8 +99,8 @@ class Update:
     def _take(self, fields: "dict[str, Any]") -> None:
         name, module = self.lines[0].split(" ")
         offset = fields["offset"]
-        if not self._fetches.expects(module, offset):
-            return
+        if not self._fetches.expects(module, offset) or not fields["total"]:
+            return  # without a size: a hub that was started anew and has its files still to make
         try:
             data = a2b_base64(fields["data"])
             with open(self._folder + name, "ab" if offset else "wb") as file:

@@ -1,6 +1,7 @@
 """Updates of a board's edge over the air: one that works, ones that do not, and a cut at each step."""
 
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -176,6 +177,16 @@ def test_a_power_cut_at_each_step(world: World, boards: Boards) -> None:
         update(world)
         until(lambda: state(world) == "done")
     assert proplet(world)["agent"] == VERSION
+
+
+def test_a_hub_that_was_killed_meanwhile_goes_on(world: World, boards: Boards) -> None:
+    board = boards.start(world)
+    update(world)
+    until(lambda: len(list((board.folder / "lib2").rglob("*.mpy"))) > 3)
+    world.hub.stop(signal.SIGKILL)
+    world.start_hub()
+    until(lambda: state(world) in ("done", "failed"), 60)
+    assert (state(world), proplet(world)["agent"]) == ("done", VERSION), proplet(world)
 
 
 def test_a_reset_on_trial_ends_it(tmp_path: Path, boards: Boards, spoilt: Callable[[str, str], None]) -> None:
