@@ -1,5 +1,6 @@
 """The API put together: the table of routes, errors and limits."""
 
+import asyncio
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -129,6 +130,7 @@ def build(
     app.state.feed = feed
     app.state.registry = registry
     app.state.instance_id = instance_id
+    app.state.compiling = asyncio.Lock()
     return _without_trailing_slash(requests.counted(Gate().guarding(app)))
 
 

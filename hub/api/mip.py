@@ -21,14 +21,14 @@ _DIGITS = 16
 
 async def package(request: Request) -> Response:
     """The list of all files, to be had beside it, in the bytecode of every MicroPython since 1.19."""
-    files = await _files(mpy.BYTECODE)
+    files = await _files(request, mpy.BYTECODE)
     return answer({"version": VERSION, "urls": [[name, name] for name in files]})
 
 
 async def file(request: Request) -> Response:
     folder, name = request.path_params.get("folder"), request.path_params["file"]
     name = f"{folder}/{name}" if folder else name
-    return _content((await _files(mpy.BYTECODE)).get(name), name)
+    return _content((await _files(request, mpy.BYTECODE)).get(name), name)
 
 
 async def indexed(request: Request) -> Response:
@@ -36,7 +36,7 @@ async def indexed(request: Request) -> Response:
     version = request.path_params["version"]
     if version not in ("latest", VERSION):
         raise NotFound(f"this hub has version {VERSION} of the edge, not {version}", "unknown_package")
-    files = await _files(request.path_params["form"])
+    files = await _files(request, request.path_params["form"])
     return answer({"version": VERSION, "hashes": [[name, _digest(data)] for name, data in files.items()]})
 
 
@@ -44,7 +44,7 @@ async def hashed(request: Request) -> Response:
     """A file of either form by the digits of its sha256."""
     digits = request.path_params["hash"]
     for form in (mpy.SOURCE, mpy.BYTECODE):
-        for data in (await _files(form)).values():
+        for data in (await _files(request, form)).values():
             if _digest(data) == digits:
                 return _content(data, digits)
     return _content(None, digits)
@@ -60,8 +60,10 @@ def _digest(data: bytes) -> str:
     return sha256(data).hexdigest()[:_DIGITS]
 
 
-async def _files(form: str) -> dict[str, bytes]:
+async def _files(request: Request, form: str) -> dict[str, bytes]:
     if form not in (mpy.BYTECODE, mpy.SOURCE):
         why = f"the edge is compiled to bytecode {mpy.BYTECODE}, not {form[:20]}: MicroPython 1.19 and later run it"
         raise NotFound(why, "unknown_package")
-    return await asyncio.to_thread(mpy.package, form)
+    lock: asyncio.Lock = request.app.state.compiling
+    async with lock:  # who asks meanwhile has no compiler of their own
+        return await asyncio.to_thread(mpy.package, form)

@@ -1,5 +1,6 @@
 """/mip: the lists and files that MicroPython's mip asks for."""
 
+import asyncio
 import sys
 from hashlib import sha256
 
@@ -63,3 +64,14 @@ async def test_without_the_compiler_there_are_sources_and_a_word_on_what_is_miss
     package = (await stage.call("GET", "/mip/package/py/edge/latest.json")).json()
     digits = package["hashes"][0][1]
     assert (await stage.call("GET", f"/mip/file/{digits[:2]}/{digits}")).status_code == 200
+
+
+@needs_micropython
+async def test_boards_that_ask_at_the_same_time_have_it_compiled_once(stage, monkeypatch):
+    compiled = []
+    real = mpy.compile_to
+    monkeypatch.setattr(mpy, "compile_to", lambda folder: (compiled.append(folder), real(folder))[1])
+    mpy.package.cache_clear()
+    answers = await asyncio.gather(*(stage.call("GET", "/mip/edge/package.json") for _ in range(4)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(compiled) == 1

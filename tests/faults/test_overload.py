@@ -109,10 +109,10 @@ async def test_ten_times_too_much_costs_neither_memory_nor_devices(make_world, t
         before = len(fleet.released)
         told = await during(flood(world, PHASE_S), memory.watch(), beat(probe, took_s))
         completed = len(fleet.released) - before
+        proplets = (await asyncio.to_thread(world.client.proplets))["proplets"]
         started = set(told["started"])
         await fleet.until(lambda: started <= {task for task, _ in fleet.released}, 300)
         tasks = await asyncio.to_thread(every_task, world)
-        proplets = (await asyncio.to_thread(world.client.proplets))["proplets"]
         await probe.die()
     asked = sum(told["answers"].values())
     refused = told["answers"].get("429", 0)
