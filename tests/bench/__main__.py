@@ -26,6 +26,7 @@ BENCHES: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "memory": footprint.memory,
     "start": footprint.start,
     "recovery": footprint.recovery,
+    "ended": footprint.ended,
     "overhead": modules.overhead,
     "cold": modules.cold,
     "metering": modules.metering,

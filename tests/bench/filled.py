@@ -27,6 +27,11 @@ def fill(data: Path, tasks: int, *, folded: bool) -> None:
     Store(data, Journal(data / "store", compact_min_bytes=tasks * 60 if folded else NEVER)).fill(tasks)
 
 
+def fill_ended(data: Path, tasks: int) -> None:
+    """So many completed tasks, each alone, all in the store."""
+    Store(data, Journal(data / "store")).fill_ended(tasks)
+
+
 class Store:
     def __init__(self, data: Path, journal: Journal) -> None:
         self._journal = journal
@@ -54,6 +59,11 @@ class Store:
             self._fail(self._started())
         for _ in range(tasks * 3 // 20):
             self._started(placement={"labels": {"site": "nowhere"}})
+        self._journal.close()
+
+    def fill_ended(self, tasks: int) -> None:
+        for _ in range(tasks):
+            self._play.run(self._started())
         self._journal.close()
 
     def _ids(self, size: int) -> list[str]:

@@ -4,7 +4,8 @@ import signal
 import time
 from collections.abc import Iterator
 
-from tests.bench.filled import fill
+from hub.core.model import Policy
+from tests.bench.filled import fill, fill_ended
 from tests.bench.proc import cpu_s, family, pss_mb, rss_mb
 from tests.bench.report import Figure, median
 from tests.bench.stage import Stage
@@ -13,6 +14,7 @@ from tests.e2e.world import World
 
 STARTS = 5
 RECOVERED = 10_000
+ENDED = 100_000
 SETTLE_S = 1.0
 
 
@@ -61,3 +63,30 @@ def recovery(stage: Stage) -> Iterator[Figure]:
         name = "recovery.snapshot_s" if folded else "recovery.journal_s"
         yield Figure(name, f"hub, from spawn to ready with {RECOVERED:,} tasks, {where}", median(took), "s", most=1,
                      note=f"longest {max(took):.2f} of {STARTS}; CPU {median(cpu):.2f} s")  # fmt: skip
+
+
+def ended(stage: Stage) -> Iterator[Figure]:
+    """A hub with 100,000 tasks that have ended: its start and its memory, when it has moved most to the history."""
+    folder = stage.folder()
+    fill_ended(folder / "hub", ENDED)
+    young = ("--keep-days", "36500")  # they ended when the bench's clock said so
+    begin = time.perf_counter()
+    world = World(folder, *young)
+    first_s = time.perf_counter() - begin
+    while f'motet_history{{kind="task"}} {float(ENDED - Policy().keep_tasks)}' not in world.http.get("/metrics").text:
+        time.sleep(SETTLE_S)
+    world.hub.stop()
+    world.close()
+    took, memory_mb = [], []
+    for _ in range(STARTS):
+        begin = time.perf_counter()
+        world = World(folder, *young)
+        took.append(time.perf_counter() - begin)
+        time.sleep(SETTLE_S)
+        memory_mb.append(rss_mb(world.hub.child.pid))
+        world.hub.stop()
+        world.close()
+    yield Figure("ended.ready_s", f"hub, from spawn to ready with {ENDED:,} ended tasks", median(took), "s", most=3,
+                 note=f"longest {max(took):.2f} of {STARTS}")  # fmt: skip
+    yield Figure("ended.rss_mb", "its memory, idle (RSS)", median(memory_mb), "MB", most=120)
+    yield Figure("ended.first_s", "from spawn to ready with all of them still in the store", first_s, "s")
