@@ -48,6 +48,7 @@ class Settings:
     task_timeout_s: float = 300.0
     max_pending: int = 100_000
     keep_tasks: int = 10_000
+    keep_mb: int = 32
     keep_days: float = 7.0
     history_mb: int = 512
     history_days: float = 0.0
@@ -71,6 +72,7 @@ class Hub:
             settings.task_timeout_s,
             settings.max_pending,
             keep_tasks=settings.keep_tasks,
+            keep_bytes=settings.keep_mb << 20,
             keep_s=settings.keep_days * DAY_S,
         )
         bounds = Bounds(settings.history_mb << 20, settings.history_days * DAY_S)

@@ -177,6 +177,7 @@ class HubConfig:
     task_timeout_s: float = _option(300.0, _seconds(0.001, 31536000), "seconds a task may run unless it says otherwise")
     max_pending: int = _option(100_000, _whole(1, 10_000_000), "tasks that may be Pending; further ones are refused")
     keep_tasks: int = _option(10_000, _whole(0, 1_000_000), "ended tasks that stay in memory; older ones: the history")
+    keep_mb: int = _option(32, _whole(0, 100_000), "MiB that they take there at most, in all")
     keep_days: float = _option(7.0, _days(0, 36500), "days that they stay there at most")
     history_mb: int = _option(512, _whole(0, 1_000_000), "MiB of the history on the disk; the oldest runs go for good")
     history_days: float = _option(0.0, _days(0, 36500), "days that a run stays in the history; 0 for no limit")

@@ -4,7 +4,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from hub.core.model import Doc, Group, Task
+
+encode = msgspec.json.Encoder().encode
 
 
 @dataclass(slots=True)
@@ -32,6 +36,9 @@ class Ended:
         self.recent: list[Task] = []
         # Groups, and tasks without one, that may have ended, with the wall second of their last end: oldest first.
         self.order: dict[Task | Group, float] = {}
+        # The size of their documents as JSON, each and together: about what they take of memory where they are large.
+        self.sizes: Counter[Task | Group] = Counter()
+        self.bytes = 0
         # Units that the history is taking a copy of; they are in the store until it has it.
         self.moving: list[Unit] = []
         # {first: last} number of units whose copy in the history does not count: on its way in, or on its way out.
@@ -44,7 +51,7 @@ class Ended:
 
     def part(self, tasks: dict[str, Task], gone: Task, firings: Iterable[str]) -> None:
         """A task is gone: what stayed because of it is looked at again. tasks are all there are, by id."""
-        self.order.pop(gone, None)
+        self.leave(gone)
         self.recent.extend(gone.gates)
         if gone.source is not None:
             self.recent.append(gone.source)
@@ -58,6 +65,14 @@ class Ended:
         record = task.group or task
         self.order.pop(record, None)
         self.order[record] = wall
+        size = len(encode(task.doc))
+        self.sizes[record] += size
+        self.bytes += size
+
+    def leave(self, record: Task | Group) -> None:
+        """It is looked at, or gone."""
+        self.order.pop(record, None)
+        self.bytes -= self.sizes.pop(record, 0)
 
     def note_recent(self, tasks: dict[str, Task]) -> None:
         for task in self.recent:

@@ -57,8 +57,9 @@ class Policy:
     memory_pages: int = 256
     stack_bytes: int = 16 * 1024
     output_bytes: int = 32 * 1024
-    # So many ended tasks, and for so long, stay in the store before they go to the history.
+    # So many ended tasks, of so many bytes as JSON, and for so long, stay in the store before they go to the history.
     keep_tasks: int = 10_000
+    keep_bytes: int = 32 << 20
     keep_s: float = 7 * 86_400.0
 
     def limits(self, timeout_s: float | None, own: Doc | None) -> Doc:

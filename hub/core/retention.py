@@ -66,7 +66,7 @@ def retire(world: World, command: Retire) -> tuple[list[Unit], bool]:
     while len(chosen) < command.tasks and looks < LOOKS and ended.order and _is_due(world, len(chosen)):
         looks += 1
         record = next(iter(ended.order))
-        del ended.order[record]
+        ended.leave(record)
         tasks = _unit(world, record, chosen)
         if tasks:
             groups = list(dict.fromkeys(task.group for task in tasks if task.group is not None))
@@ -92,7 +92,8 @@ def next_due(world: World) -> float | None:
 
 
 def _is_due(world: World, chosen: int) -> bool:
-    if world.counts.ended - chosen > world.policy.keep_tasks:
+    policy = world.policy
+    if world.counts.ended - chosen > policy.keep_tasks or world.ended.bytes > policy.keep_bytes:
         return True
     due = next_due(world)
     return due is not None and due <= world.now.wall

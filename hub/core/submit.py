@@ -168,7 +168,7 @@ def _delete_group(world: World, kind: str, id: str) -> None:
     for task in list(group.tasks.values()):
         removal.drop_task(world, task)
     del (world.workflows if group.table == WORKFLOWS else world.jobs)[id]
-    world.ended.order.pop(group, None)
+    world.ended.leave(group)
     world.forget(group.table, id)
 
 

@@ -52,6 +52,21 @@ def test_age_alone_is_a_reason_to_go(play):
     assert ids(play.archive(keep_tasks=10)) == [["a"]]
 
 
+def test_what_is_large_goes_sooner(play):
+    policy = Policy(keep_bytes=10_000)
+    play.policy = policy
+    run(play, "a", "b")
+    assert play.archive(keep_tasks=10) == {}
+    run(play, "large", inputs=["x" * 20_000])
+    run(play, "c")
+    assert ids(play.archive(keep_tasks=10)) == [["a"], ["b"], ["large"]]
+    assert list(play.engine.world.tasks) == ["c"]
+    play.restart()
+    assert play.engine.world.ended.bytes < 1000
+    play.do(commands.Delete("task", "c"))
+    assert play.engine.world.ended.bytes == 0
+
+
 def test_what_waits_runs_or_was_never_started_stays(play):
     play.task("runs")
     play.begin("runs")

@@ -234,6 +234,7 @@ def test_hub_and_edge_get_their_configuration(monkeypatch: pytest.MonkeyPatch) -
         "task_timeout_s": 300.0,
         "max_pending": 100_000,
         "keep_tasks": 10_000,
+        "keep_mb": 32,
         "keep_days": 7.0,
         "history_mb": 512,
         "history_days": 0.0,

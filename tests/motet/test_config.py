@@ -40,6 +40,7 @@ def test_defaults() -> None:
         task_timeout_s=300.0,
         max_pending=100_000,
         keep_tasks=10_000,
+        keep_mb=32,
         keep_days=7.0,
         history_mb=512,
         history_days=0.0,
@@ -96,8 +97,8 @@ def test_the_environment_names() -> None:
     names = [name.upper() for name, option in options(HubConfig).items() if not option.flag_only]
     assert (
         " ".join(names) == "HOST PORT MQTT_PORT DATA INSECURE TLS_CERT TLS_KEY BEAT_S LEASE_S TASK_TIMEOUT_S "
-        "MAX_PENDING KEEP_TASKS KEEP_DAYS HISTORY_MB HISTORY_DAYS IMAGE_HOST IMAGE_DIR REGISTRY_AUTH LOG_FORMAT "
-        "LOG_LEVEL"
+        "MAX_PENDING KEEP_TASKS KEEP_MB KEEP_DAYS HISTORY_MB HISTORY_DAYS IMAGE_HOST IMAGE_DIR REGISTRY_AUTH "
+        "LOG_FORMAT LOG_LEVEL"
     )
     assert resolve(HubConfig, {}, environ={"MOTET_RECOVER": "1"}).recover is False
     assert resolve(HubConfig, {"recover": True}, environ={}).recover is True
