@@ -62,8 +62,11 @@ class Store:
         self._journal.close()
 
     def fill_ended(self, tasks: int) -> None:
-        for _ in range(tasks):
-            self._play.run(self._started())
+        for id in self._ids(tasks):
+            self._play.do(commands.CreateTask(spec(id), id))
+            self._play.run(self._play.do(commands.Start("task", id)))
+            if id.endswith("000"):
+                self._journal.flush()
         self._journal.close()
 
     def _ids(self, size: int) -> list[str]:
