@@ -9,12 +9,14 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from hub.mpy import texts
+from hub.mpy import compile_file, texts
 from tests.board.machine import MICROPYTHON, build, needs_micropython
 from tests.e2e.world import ROOT
 
 pytestmark = needs_micropython
 HERE = Path(__file__).parent
+SOURCES = sorted(f"{folder}/{path.name}" for folder in ("edge", "edge/boot", "shared")
+                 for path in (ROOT / folder).glob("*.py"))  # fmt: skip
 FILES = [path for path in sorted(HERE.glob("test_*.py")) if path != Path(__file__)]
 
 
@@ -53,9 +55,29 @@ def lib(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("board") / "lib")
 
 
+@pytest.fixture(scope="session")
+def each_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each source as bytecode of its own, those that a board does not get among them."""
+    folder = tmp_path_factory.mktemp("alone")
+    for name in SOURCES:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        compile_file(ROOT / name, (folder / name).with_suffix(".mpy"))
+    compile_file(ROOT / "tests" / "board" / "stand_in" / "wasm3.py", folder / "wasm3.mpy")
+    return folder
+
+
 @pytest.mark.parametrize("name", texts())
-def test_a_source_is_compiled_by_mpy_cross_and_imported(lib: Path, name: str) -> None:
+def test_what_a_board_gets_is_compiled_by_mpy_cross_and_imported(lib: Path, name: str) -> None:
+    assert imported(lib, name)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_source_is_compiled_by_mpy_cross_and_imported(each_alone: Path, name: str) -> None:
+    assert imported(each_alone, name)
+
+
+def imported(lib: Path, name: str) -> bool:
     module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     code = f"import {module}, sys; print(sys.modules['{module}'].__name__)"
     assert (lib / name).with_suffix(".mpy").exists()
-    assert micropython(str(lib), "-c", code).strip() == module
+    return micropython(str(lib), "-c", code).strip() == module
