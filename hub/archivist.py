@@ -8,7 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from hub.core.commands import Bygone, Command, Discard, Recall, Result, Retire, Retired, Settled
+from hub.core.commands import (
+    Bygone,
+    Command,
+    CreateJob,
+    CreateTask,
+    CreateWorkflow,
+    Discard,
+    Recall,
+    Result,
+    Retire,
+    Retired,
+    Settled,
+)
 from hub.core.ended import Unit
 from hub.core.engine import Engine
 from hub.core.load import take_in
@@ -211,7 +223,13 @@ class Archivist:
         """Has in the store what a command is about, before it is applied."""
         while not self.is_empty and (ids := missing(self._world, command)):
             settlings = self._settlings
-            found = await self._in_thread(self.history.find, ids)
+            try:
+                found = await self._in_thread(self.history.find, ids)
+            except HistoryDamaged as damage:
+                # What is new needs nothing of it, and work goes on; who names something of it is told.
+                if isinstance(command, (CreateTask, CreateWorkflow, CreateJob)):
+                    return log.critical("%s", damage.message)
+                raise
             # What was found is still so, unless something was removed meanwhile, and perhaps came again.
             if settlings == self._settlings:
                 for number, tables in found.items():

@@ -21,7 +21,7 @@ _STATUS: tuple[tuple[type[MotetError], int], ...] = (
     (Unavailable, 503),
 )
 # Codes whose status is more exact than that of their class.
-_STATUS_OF_CODE = {"method_not_allowed": 405, "bad_content_type": 415, "disk_full": 507}
+_STATUS_OF_CODE = {"method_not_allowed": 405, "bad_content_type": 415, "disk_full": 507, "history_damaged": 503}
 _CODES = {404: "unknown_path", 405: "method_not_allowed"}
 RETRY_AFTER_S = "1"
 

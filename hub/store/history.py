@@ -19,6 +19,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
+
 from hub.core.model import ATTEMPTS, JOBS, MOVES, TASKS, WORKFLOWS
 from hub.store.disk import FILE_MODE, StoreFailed, write_failure
 from hub.store.records import Document, Tables, decode_json, encode_json
@@ -351,7 +353,7 @@ class History:
                 what = f"{self.path} was not written, the disk is full: free some space"
                 raise StoreFailed(what, "disk_full") from error
             raise StoreFailed(f"{self.path} cannot be used ({error}): check the disk", "store_failed") from error
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise HistoryDamaged(self.path, error) from error
         except OSError as error:
             raise write_failure(error, str(self.path), "try again") from error

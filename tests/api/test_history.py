@@ -1,6 +1,7 @@
 """What has ended reads the same whether it is in the store or in the history, and does what it is told from there."""
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -294,3 +295,17 @@ async def test_a_copy_stays_until_what_came_back_is_on_the_disk(stage, monkeypat
     await stage.ended("t")
     await archivist.calm()
     assert archivist.history.tasks == 0
+
+
+async def test_a_history_that_breaks_is_told_to_those_who_ask_for_what_is_in_it_and_stops_nobody_else(stage):
+    await archived(stage, "t")
+    with sqlite3.connect(stage.parts.archivist.history.path) as db:
+        db.execute("UPDATE docs SET doc = x'00'")
+        db.execute("DROP TABLE attempts")
+    db.close()
+    for method, path in (("GET", "/tasks/t"), ("POST", "/tasks/t/start"), ("DELETE", "/tasks/t")):
+        answer = await stage.call(method, path)
+        assert answer.status_code == 503 and "history" in answer.json()["error"], answer.text
+    assert (await stage.call("POST", "/tasks", {"id": "new", **TASK})).status_code == 201
+    assert (await stage.call("POST", "/tasks/new/start")).status_code == 200
+    assert (await stage.ended("new"))["state"] == 3

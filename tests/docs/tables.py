@@ -13,6 +13,7 @@ from hub import library, listener, telemetry
 from hub.api import bodies as api_bodies
 from hub.api import definitions, events, gate
 from hub.api.params import MAX_LIMIT
+from hub.archivist import Bounds
 from hub.assembly import Assembly
 from hub.core import conditions, fan, nesting, reuse
 from hub.core.codes import FAILURES
@@ -149,6 +150,9 @@ def limits() -> str:
             "the task is Failed, `too_large`",
         ),
         ("Pending tasks", f"{Policy().max_pending:,}; `--max-pending`", "429 `too_many_tasks`"),
+        ("ended tasks in memory", f"{Policy().keep_tasks:,}; `--keep-tasks`", "the oldest move to the history"),
+        ("their documents", f"{_bytes(Policy().keep_bytes)}; `--keep-mb`", "the oldest move to the history"),
+        ("the history of ended runs", f"{_bytes(Bounds().bytes)}; `--history-mb`", "the oldest go"),
         ("requests at a time", gate.REQUESTS, "429 `busy`"),
         ("bytes of the bodies of all requests at a time", _bytes(gate.BODIES_BYTES), "429 `busy`"),
         ("modules that are being checked at a time", library.ACCEPTING, "the next wait"),
