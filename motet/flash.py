@@ -37,6 +37,11 @@ print(json.dumps({"mpy": getattr(sys.implementation, "_mpy", 0) & 255, "platform
     "wasm3": bool(has("wasm3")), "network": bool(has("network")), "main": own,
     "frozen": shared.VERSION if shared and not shared.__file__.endswith((".mpy", "lib/shared/__init__.py")) else ""}))
 """
+_FOLDER = f"""
+import os
+if {motet_slots.SLOTS[0]!r} not in os.listdir():
+    os.mkdir({motet_slots.SLOTS[0]!r})
+"""
 _FIRST_SLOT = f"""
 import os
 for name in {motet_slots.NOTES}:
@@ -186,7 +191,10 @@ def _copy(board: Board, facts: Facts, config: dict[str, Any]) -> None:
             print(f"its firmware has the edge {VERSION} in it: no files are copied")
         else:
             mpy.compile_to(root / "lib")
-            board("fs", "cp", "-r", str(root / "lib"), ":")
+            board("exec", _FOLDER)  # into a folder that is there, mpremote copies alike on every board
+            board(
+                "fs", "cp", "-r", *[str(path) for path in sorted((root / "lib").iterdir())], f":{motet_slots.SLOTS[0]}"
+            )
             board("exec", _FIRST_SLOT)  # where it was copied to, whatever was updated since
             print(f"copied the edge {VERSION}")
         board("exec", _SETTLE)  # where the last flash was cut off

@@ -29,7 +29,7 @@ def until(holds: Callable[[], Any], timeout_s: float = 30) -> Any:
 class Program:
     """`folder` is the board's file system, `said` what it has printed. It does not start by itself."""
 
-    def __init__(self, world: World, lib: Path, id: str, **config: Any) -> None:
+    def __init__(self, world: World, lib: Path, id: str, heap_kib: int = 256, **config: Any) -> None:
         self.folder = world.folder / id
         shutil.copytree(lib, self.folder / "lib")
         shutil.copy(board_main.__file__, self.folder / "main.py")
@@ -38,6 +38,7 @@ class Program:
         self._log = self.folder.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
         self._life: threading.Thread | None = None
+        self._heap = f"heapsize={heap_kib}k"
         self.resets = 0
 
     @property
@@ -52,7 +53,7 @@ class Program:
     def _boot(self, environ: dict[str, str]) -> "subprocess.Popen[bytes]":
         environ = {**os.environ, "MICROPYPATH": f"lib:{STUBS}:.frozen", **environ}
         with self._log.open("ab") as log:
-            return subprocess.Popen([str(MICROPYTHON), "-X", "heapsize=256k", "main.py"], cwd=self.folder,
+            return subprocess.Popen([str(MICROPYTHON), "-X", self._heap, "main.py"], cwd=self.folder,
                                     env=environ, stdout=log, stderr=log)  # fmt: skip
 
     def _live(self, environ: dict[str, str]) -> None:

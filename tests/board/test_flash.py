@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from edge.boot import motet_slots
 from tests.board.machine import needs_micropython
 from tests.board.serial import SerialBoard
 from tests.e2e.world import ROOT, World
@@ -50,6 +51,7 @@ def test_a_board_becomes_a_device_of_the_hub(world: World, board: SerialBoard) -
     (proplet,) = world.call("GET", "/proplets")["proplets"]
     assert (proplet["id"], proplet["alive"]) == (id, True)
     assert proplet["runtime"].startswith("micropython")
+    assert proplet["slot"]["slot"] == 0  # so it can be updated
     assert not list((board.folder / "lib").rglob("*.py"))
     assert b"joining garden" in board.said
 
@@ -74,3 +76,16 @@ def test_with_nobody_to_ask_it_says_what_to_give(board: SerialBoard) -> None:
     assert done.returncode == 1
     assert "--hub" in done.stderr
     assert not list(board.folder.iterdir())
+
+
+def test_a_board_that_was_updated_starts_what_is_put_on_it(board: SerialBoard) -> None:
+    root = f"{board.folder}/"
+    motet_slots.choose(root=root)
+    motet_slots.try_next("new", root)
+    motet_slots.choose(root=root)
+    motet_slots.confirm(root)
+    assert motet_slots.choose(root=root) == f"{root}lib2"
+    done = flash(board, "--hub", "10.1.2.3", "--ssid", "garden", "--wait", "0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert motet_slots.choose(root=root) == f"{root}lib"
+    assert (board.folder / "lib" / "motet_slots.mpy").exists()

@@ -27,3 +27,4 @@ def test_mip_installs_the_edge_from_the_hub(world: World, tmp_path: Path, index:
     assert "Done" in said
     assert micropython(tmp_path, "import edge.main; print(edge.main.Edge.__name__)").strip() == "Edge"
     assert not list(tmp_path.rglob("*.py"))
+    assert micropython(tmp_path, "from motet_slots import choose; print(choose())").strip() == "lib"

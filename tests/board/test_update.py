@@ -123,6 +123,13 @@ def test_a_board_runs_the_edge_of_its_hub(world: World, boards: Boards) -> None:
     assert update(world)["state"] == "done"
 
 
+def test_in_the_heap_of_a_small_board(world: World, boards: Boards) -> None:
+    """1.8 times 64 KiB, for these words are of 8 bytes: what modules without a memory need."""
+    boards.start(world, heap_kib=115)
+    update(world)
+    until(lambda: state(world) == "done")
+
+
 def test_over_tls(tmp_path: Path, old: Path, boards: Boards, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = make(tmp_path / "keys")
     monkeypatch.setenv("SSL_CERT_FILE", keys.ca)
