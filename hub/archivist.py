@@ -25,7 +25,8 @@ from hub.core.ended import Unit
 from hub.core.engine import Engine
 from hub.core.load import take_in
 from hub.core.model import ATTEMPTS, TASKS, Doc
-from hub.core.retention import missing, next_due, old_attempts
+from hub.core.retention import missing, next_due
+from hub.core.world import old_attempts
 from hub.runtime import Runtime
 from hub.store.history import History, HistoryDamaged, hidden_in
 from hub.store.journal import Journal, StoreFailed

@@ -7,7 +7,7 @@ from hub.api.views import time_text
 from hub.core.attempts import listed
 from hub.core.fan import parts_of
 from hub.core.model import ATTEMPTS, Doc, Group, Task
-from hub.core.world import attempt_id
+from hub.core.world import old_attempts
 from hub.runtime import Readable
 
 _TIMES = ("queued_at", "dispatched_at", "start_time", "finish_time")
@@ -16,10 +16,8 @@ _PID = 1
 
 def all_attempts(runtime: Readable, task: Task) -> list[Doc]:
     """Every attempt, first to last; the task's document itself lists the last ten."""
-    latest = listed(task.doc)
     older = runtime.tables.get(ATTEMPTS, {})
-    numbers = range(1, task.attempt - len(latest) + 1)
-    return [*filter(None, (older.get(attempt_id(task.id, number)) for number in numbers)), *latest]
+    return [*filter(None, map(older.get, old_attempts(task))), *listed(task.doc)]
 
 
 def spans_of(runtime: Readable, group: Group) -> list[Doc]:

@@ -13,6 +13,7 @@ from hub.core.model import (
     ATTEMPTS,
     ATTEMPTS_KEPT,
     LOSSES_ALLOWED,
+    OLDER_KEPT,
     REPORTED,
     Doc,
     Proplet,
@@ -55,6 +56,8 @@ def dispatch(world: World) -> None:
         if len(attempts) > ATTEMPTS_KEPT:
             oldest = attempts.pop(0)
             world.keep_doc(ATTEMPTS, {**oldest, "id": attempt_id(task.id, oldest["number"]), "task": task.id})
+            if oldest["number"] > OLDER_KEPT:
+                world.forget(ATTEMPTS, attempt_id(task.id, oldest["number"] - OLDER_KEPT))
         changes = {"attempt": number, "proplet_id": proplet.id, "attempts": attempts, "queued_at": None}
         if doc.get("start_time") is not None:
             changes["start_time"] = None

@@ -37,6 +37,8 @@ REPORTED = ("outputs", "stdout", "stderr", "output", "exit_code", "duration_ms",
 CONDITIONS = frozenset(("run_if", "on_dep_failure", "optional", "when"))
 # The attempts that a task's document lists.
 ATTEMPTS_KEPT = 10
+# Of those before them, how many are kept beside it: a daemon may have one every minute, for years.
+OLDER_KEPT = 1000
 # Deleted tasks whose last attempt is remembered.
 NUMBERS_KEPT = 10_000
 # A device that falls silent costs a task nothing, but a module that takes one device after another down must end.

@@ -1,7 +1,7 @@
 """Tasks that go: off every book, and what is remembered of them."""
 
-from hub.core.model import ATTEMPTS, ATTEMPTS_KEPT, NUMBERS, NUMBERS_KEPT, TASKS, Task
-from hub.core.world import World, attempt_id
+from hub.core.model import ATTEMPTS, NUMBERS, NUMBERS_KEPT, TASKS, Task
+from hub.core.world import World, old_attempts
 from shared import states
 
 
@@ -21,8 +21,8 @@ def drop_task(world: World, task: Task) -> None:
         task.source.links.pop(task.id, None)
     let_go(world, task)
     world.modules.release(task.doc.get("module"), world.now.mono)
-    for number in range(1, task.attempt - ATTEMPTS_KEPT + 1):
-        world.forget(ATTEMPTS, attempt_id(task.id, number))
+    for id in old_attempts(task):
+        world.forget(ATTEMPTS, id)
     world.forget(TASKS, task.id)
     # The id of a firing comes but once: its slot is in it.
     if (task.doc.get("origin") or {}).get("type") != "schedule":

@@ -38,9 +38,9 @@ from hub.core.commands import (
 )
 from hub.core.ended import Unit, ended_at
 from hub.core.load import take_in
-from hub.core.model import ATTEMPTS, ATTEMPTS_KEPT, JOBS, META, MOVES, TASKS, WORKFLOWS, Doc, Group, Task
+from hub.core.model import ATTEMPTS, JOBS, META, MOVES, TASKS, WORKFLOWS, Doc, Group, Task
 from hub.core.schedules import note_firings
-from hub.core.world import World, attempt_id
+from hub.core.world import World, old_attempts
 from shared import states
 
 R = TypeVar("R", Task, Group)
@@ -337,8 +337,3 @@ def is_over(task: Task) -> bool:
         return doc.get("enabled") is False and doc.get("next_run") is None and bool(doc.get("run_count"))
     # Pending behind what was interrupted, or in a group that has ended without it.
     return task.waiting > 0 or (task.group is not None and task.group.state in states.ENDED)
-
-
-def old_attempts(task: Task) -> list[str]:
-    """The ids of the attempts that its document does not list."""
-    return [attempt_id(task.id, number) for number in range(1, task.attempt - ATTEMPTS_KEPT + 1)]

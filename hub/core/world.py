@@ -10,7 +10,9 @@ from hub.core.ended import Ended
 from hub.core.images import Images
 from hub.core.model import (
     ANYONE,
+    ATTEMPTS_KEPT,
     NUMBERS,
+    OLDER_KEPT,
     WORKFLOWS,
     Doc,
     Group,
@@ -363,6 +365,12 @@ class World:
         siblings.pop(task.id, None)
         if not siblings:
             self.below.pop(task.doc.get("parent_id") or "", None)
+
+
+def old_attempts(task: Task) -> list[str]:
+    """Under which the attempts are kept that a task's document no longer lists, the oldest first."""
+    end = task.attempt - ATTEMPTS_KEPT
+    return [attempt_id(task.id, number) for number in range(max(1, end - OLDER_KEPT + 1), end + 1)]
 
 
 def attempt_id(task: str, number: int) -> str:

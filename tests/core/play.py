@@ -9,7 +9,7 @@ from hub.core.checks import violations
 from hub.core.ended import Unit
 from hub.core.engine import Engine
 from hub.core.model import ATTEMPTS, TASKS, Doc, Now, Policy, Send, Task
-from hub.core.retention import old_attempts
+from hub.core.world import old_attempts
 from shared import states
 
 MODULE = "a" * 64

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hub.core import commands
+from hub.core import attempts, commands, world
 from hub.core.model import LOSSES_ALLOWED
 from shared.errors import Conflict
 from tests.core.play import Play, spec
@@ -260,3 +260,18 @@ def test_time_in_which_the_hub_stood_still_is_nobodys_silence(play, seconds, lef
     assert play.at("a").attempt == 1
     play.pass_time(2)
     assert play.at("a").doc["attempts"][0]["outcome"] == "lost" and play.at("a").doc["proplet_id"] == "d2"
+
+
+def test_a_task_that_runs_again_and_again_keeps_its_latest_attempts_only(play, monkeypatch):
+    """A daemon may have one every minute, for years."""
+    for module in (attempts, world):
+        monkeypatch.setattr(module, "OLDER_KEPT", 3)
+    play.end("a")
+    for _ in range(19):
+        play.do(commands.Start("task", "a"))
+        play.end("a")
+    doc = play.at("a").doc
+    assert [one["number"] for one in doc["attempts"]] == list(range(11, 21))
+    assert list(play.tables["attempts"]) == world.old_attempts(play.at("a")) == ["a/8", "a/9", "a/10"]
+    play.do(commands.Delete("task", "a"))
+    assert not play.tables["attempts"]

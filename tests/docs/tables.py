@@ -15,7 +15,7 @@ from hub.api import definitions, events, gate
 from hub.api.params import MAX_LIMIT
 from hub.archivist import Bounds
 from hub.assembly import Assembly
-from hub.core import conditions, fan, nesting, reuse
+from hub.core import conditions, fan, model, nesting, reuse
 from hub.core.codes import FAILURES
 from hub.core.model import Policy
 from hub.link.limits import Limits
@@ -160,6 +160,7 @@ def limits() -> str:
         ("changes that a stream is behind", f"{events.BEHIND:,}", "it ends; it can come back with `Last-Event-ID`"),
         ("changes that a stream which comes back is told", f"{events.KEPT:,}", "`resync`"),
         ("items of a page", f"{MAX_LIMIT:,}", "400 `bad_limit`"),
+        ("attempts of a task that are listed", f"the last {model.ATTEMPTS_KEPT + model.OLDER_KEPT:,}", "the oldest go"),
         ("idempotency keys that are remembered", f"{reuse.REQUESTS_KEPT:,}", "the oldest go"),
         ("results that `cache` keeps", f"{reuse.CACHE_KEPT:,}", "the oldest go"),
         ("connections", f"{listener.CONNECTIONS:,}", "closed at once"),
