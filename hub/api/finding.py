@@ -1,5 +1,6 @@
 """Tasks, workflows and jobs, wherever they are: in the store, or in the history of ended runs."""
 
+import contextlib
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ from hub.archivist import Past
 from hub.core.model import TASKS, Doc, Group, Task
 from hub.runtime import Readable
 from shared import states
+from shared.errors import NotFound
 
 R = TypeVar("R", Task, Group)
 
@@ -48,15 +50,25 @@ async def page_of_tasks(
 ) -> Page[Task]:
     """Oldest first. live: those of the store that are asked for, by creation; equal, meets: see History.seqs."""
     frame, shown, docs = await _page(request, TASKS, live, False, equal, meets)
-    past = Past(runtime_of(request), {})
-    found = [*shown, *[await _past_task(request, past, doc) for doc in docs]]
-    return frame, sorted(found, key=lambda one: one[1].doc["seq"])
+    bare = Past(runtime_of(request), {})
+    units: list[Readable] = []
+    for doc in docs:
+        if not _needs_others(doc):
+            shown.append((bare, Task(doc)))
+            continue
+        # A unit may be as large as a workflow: it is read once for all its tasks on the page.
+        unit = next((one for one in units if doc["id"] in one.engine.world.tasks), None)
+        with contextlib.suppress(NotFound):  # deleted since
+            if unit is None:
+                unit, _ = await task_of(request, doc["id"])
+                units.append(unit)
+            shown.append((unit, unit.engine.world.task(doc["id"])))
+    return frame, sorted(shown, key=lambda one: one[1].doc["seq"])
 
 
-async def _past_task(request: Request, bare: Past, doc: Doc) -> tuple[Readable, Task]:
+def _needs_others(doc: Doc) -> bool:
     """Most tasks are read from their own document, some with others of their unit."""
-    needs_others = doc.get("parts") or (doc.get("origin") or {}).get("type") == "link" or doc["state"] == states.PENDING
-    return await task_of(request, doc["id"]) if needs_others else (bare, Task(doc))
+    return bool(doc.get("parts")) or (doc.get("origin") or {}).get("type") == "link" or doc["state"] == states.PENDING
 
 
 async def page_of_groups(
@@ -64,8 +76,10 @@ async def page_of_groups(
 ) -> Page[Group]:
     """live: those of the store, by creation; some: the states that are asked for."""
     frame, shown, docs = await _page(request, table, live, newest_first, {"state": some} if some else {}, None)
-    found = [*shown, *[await group_of(request, table[:-1], doc["id"]) for doc in docs]]
-    return frame, sorted(found, key=lambda one: one[1].doc["seq"], reverse=newest_first)
+    for doc in docs:
+        with contextlib.suppress(NotFound):  # deleted since
+            shown.append(await group_of(request, table[:-1], doc["id"]))
+    return frame, sorted(shown, key=lambda one: one[1].doc["seq"], reverse=newest_first)
 
 
 async def _page(

@@ -309,3 +309,21 @@ async def test_a_history_that_breaks_is_told_to_those_who_ask_for_what_is_in_it_
     assert (await stage.call("POST", "/tasks", {"id": "new", **TASK})).status_code == 201
     assert (await stage.call("POST", "/tasks/new/start")).status_code == 200
     assert (await stage.ended("new"))["state"] == 3
+
+
+async def test_a_page_reads_a_large_unit_once(stage, monkeypatch):
+    stage.join("d1", answers=False)
+    tasks = [{"id": "first", **TASK}, *({"id": f"t{at}", **TASK, "depends_on": ["first"]} for at in range(30))]
+    await stage.call("POST", "/workflows", {"workflow_id": "wf", "tasks": tasks})
+    await stage.call("POST", "/workflows/wf/start")
+    await stage.call("POST", "/tasks/first/stop")
+    stage.finish("d1", await stage.held.get())
+    await stage.ended("first")
+    before = (await stage.call("GET", "/tasks")).json()
+    assert sum(task["state"] == 0 for task in before["tasks"]) == 30
+    stage.runtime.engine.world.policy = NONE_STAYS
+    await stage.parts.archivist.calm()
+    found, find = [], stage.parts.archivist.history.find
+    monkeypatch.setattr(stage.parts.archivist.history, "find", lambda ids: found.append(ids) or find(ids))
+    assert (await stage.call("GET", "/tasks")).json() == before
+    assert len(found) == 1
