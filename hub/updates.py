@@ -10,7 +10,7 @@ from hub.core import updates
 from hub.core.commands import AskUpdate
 from hub.library import Library
 from hub.runtime import Runtime
-from shared.errors import MotetError, NotFound
+from shared.errors import MotetError
 
 
 class Updates:
@@ -48,7 +48,7 @@ class Updates:
             task.add_done_callback(self._asking.discard)
 
     async def _ask_again(self, device: str) -> None:
-        with contextlib.suppress(MotetError, NotFound):  # it stays as it is, for a person to look at
+        with contextlib.suppress(MotetError):  # it stays as it is, for a person to look at
             await self.ask(device)
 
     async def close(self) -> None:
