@@ -93,6 +93,16 @@ def test_tasks_are_listed_by_creation_and_by_what_they_are(history):
     assert [doc["id"] for doc in history.docs([9, 3])] == ["t9", "t3"]
 
 
+def test_a_list_is_of_what_there_is_now(history):
+    history.add({1: one(1), 2: one(2)}, 1.0)
+    assert list(history.seqs(TASKS, {}, {})) == list(history.seqs(TASKS, {}, {})) == [1, 2]
+    assert list(history.seqs(TASKS, {}, {2: 2})) == [1]
+    history.add({3: one(3)}, 1.0)
+    assert list(history.seqs(TASKS, {}, {})) == [1, 2, 3]
+    history.remove({1: 1})
+    assert list(history.seqs(TASKS, {}, {})) == [2, 3]
+
+
 def test_groups_are_listed_by_their_state(history):
     history.add({1: workflow(1, task(2)), 2: {JOBS: {"j": {"id": "j", "seq": 3, "state": 6}}}}, 1.0)
     assert list(history.seqs(WORKFLOWS, {}, {})) == [1]
