@@ -101,6 +101,20 @@ async def test_a_broken_form_is_400(stage):
     assert (await stage.http.put("/tasks/t/upload", content=b"--x", headers=no_boundary)).status_code == 400
 
 
+async def test_a_field_over_1_mib_and_tasks_over_8_mib_are_413_and_a_file_is_not(stage):
+    for field in ("inputs", "for_each", "env", "unknown"):
+        answer = await stage.call("POST", "/tasks", {**TASK, field: [0] * 600_000})
+        assert (answer.status_code, answer.json()["code"]) == (413, "too_large"), field
+        assert field in answer.json()["error"]
+    task = {**TASK, "inputs": ["x" * 900_000]}
+    answer = await stage.call("POST", "/jobs", {"tasks": [task] * 10})
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    assert (await stage.call("POST", "/jobs", {"tasks": [task] * 9})).status_code == 201
+    # A file has a limit of its own, and here it is no module.
+    answer = await stage.call("POST", "/tasks", {**TASK, "file": "AAAA" * 600_000})
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_module")
+
+
 async def test_a_body_over_its_limit_is_413(stage):
     await stage.call("POST", "/tasks", {"id": "t", "name": "main"})
     huge = b'{"name": "' + b"x" * (17 << 20) + b'"}'
