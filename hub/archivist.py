@@ -34,8 +34,8 @@ from hub.store.records import Tables
 
 log = logging.getLogger("motet.hub")
 
-# Tasks that move at a time, and the pause behind them: other turns come through.
-STEP = 200
+# Tasks that move at a time, 2 ms of the loop for them, and the pause behind them: other turns come through.
+STEP = 100
 PAUSE_S = 0.005
 # After a failure of the disk, and when nothing is due, it looks again after so long.
 AGAIN_S = 5.0
