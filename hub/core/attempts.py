@@ -164,8 +164,8 @@ def progress(world: World, command: Progress) -> None:
 def result(world: World, command: Result) -> None:
     """Records the result of the current attempt, once; any other is answered, so that the device drops it."""
     task = current(world, command.device, command.task, command.attempt)
-    world.counts.results["superseded" if task is None else "recorded"] += 1
     if task is None:
+        world.counts.superseded += 1
         _keep_superseded(world, command)
     elif task.doc.get("stopping"):
         world.write(task, _end_attempt(world, task, "cancelled", {"superseded": _summary(command.fields)}))
@@ -216,18 +216,20 @@ def _wait(task: Task) -> float:
 
 def _complete(world: World, task: Task, fields: Doc) -> None:
     changes = _end_attempt(world, task, "completed")
-    changes.update(_times(world, task))
-    world.counts.ran.add(changes["finish_time"] - changes["start_time"])
+    begin, end = _times(world, task)
+    changes["start_time"], changes["finish_time"] = begin, end
+    world.counts.ran.add(end - begin)
     for key, value in fields.items():
         if key in REPORTED:
             changes[key] = value
     # What a program printed is its result, unless the device says another.
     text = fields.get("text", fields.get("stdout"))
-    if "outputs" not in fields and text is not None:
-        changes["outputs"] = outputs.of_text(text)
-    elif "outputs" not in fields and "output" in fields:
-        # Bytes that are no text: their base64 is what other tasks can be given.
-        changes["outputs"] = [fields["output"]]
+    if "outputs" not in fields:
+        if text is not None:
+            changes["outputs"] = outputs.of_text(text)
+        elif "output" in fields:
+            # Bytes that are no text: their base64 is what other tasks can be given.
+            changes["outputs"] = [fields["output"]]
     changes["results"] = "" if text is None else text
     world.move(task, states.COMPLETED, changes)
     reuse.remember(world, task)
@@ -246,7 +248,9 @@ def _fail(world: World, task: Task, fields: Doc) -> None:
         world.delay(task, _wait(task))
         return
     reported = {key: fields[key] for key in REPORTED if key in fields and key != "outputs"}
-    world.move(task, states.FAILED, {**_times(world, task), **reported, **failure, **ended})
+    begin, end = _times(world, task)
+    changes = {"start_time": begin, "finish_time": end, **reported, **failure, **ended}
+    world.move(task, states.FAILED, changes)
     flow.settle(world, task)
 
 
@@ -255,12 +259,12 @@ def _halted(task: Task) -> bool:
     return task.group is not None and task.group.halted
 
 
-def _times(world: World, task: Task) -> Doc:
-    """When the run began (its dispatch, if `started` was lost) and now, its end."""
+def _times(world: World, task: Task) -> tuple[float, float]:
+    """When the run began (its dispatch, if `started` was lost) and now, its end. Wall seconds."""
     begin = task.doc.get("start_time")
     if begin is None:
         begin = _begin(world, task, task.doc["attempts"][-1]["dispatched_at"])
-    return {"start_time": begin, "finish_time": max(world.now.wall, begin)}
+    return begin, max(world.now.wall, begin)
 
 
 def _begin(world: World, task: Task, wall: float) -> float:
@@ -339,7 +343,8 @@ def lost(world: World, task: Task, why: str) -> None:
     elif rule == "interrupt":
         flow.interrupt(world, task, why, "device_lost")
     elif rule == "fail" or losses > LOSSES_ALLOWED or not _repeatable(task) or _halted(task):
-        world.move(task, states.FAILED, {**_times(world, task), **failure})
+        begin, end = _times(world, task)
+        world.move(task, states.FAILED, {"start_time": begin, "finish_time": end, **failure})
         flow.settle(world, task)
     else:
         bound = task.doc["proplet_id"] if task.doc.get("daemon") else None

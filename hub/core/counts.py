@@ -34,8 +34,8 @@ class Counts:
         self.moves = [[0] * len(states.NAMES) for _ in states.NAMES]
         # Attempts that ended, by outcome.
         self.attempts: Counter[str] = Counter()
-        # Results of devices: recorded, or superseded by what happened before they came.
-        self.results: Counter[str] = Counter()
+        # Results of devices that came too late: the attempt had been given up, or had its result. All others ended one.
+        self.superseded = 0
         # Seconds from the moment a task may run to its dispatch, and those that completed attempts ran.
         self.queued = Histogram(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
         self.ran = Histogram(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600)

@@ -13,6 +13,19 @@ def levels(parents: Sequence[Sequence[int]]) -> list[int] | None:
 
     parents[i] are the positions of the nodes that node i depends on.
     """
+    level: list[int] = []
+    for node, deps in enumerate(parents):
+        if not deps:
+            level.append(0)
+        elif max(deps) < node:
+            level.append(1 + max([level[dep] for dep in deps]))
+        else:
+            return _levels_in_any_order(parents)
+    return level
+
+
+def _levels_in_any_order(parents: Sequence[Sequence[int]]) -> list[int] | None:
+    """The same where a node may be listed before one that it depends on: most requests need not be sorted."""
     children: list[list[int]] = [[] for _ in parents]
     indegree = [0] * len(parents)
     for node, deps in enumerate(parents):

@@ -102,7 +102,7 @@ class Placer:
         if self._lines:
             for need, line in self._lines.items():
                 _enlist(line, proplet, free and fits(proplet, need))
-        pinned = self._pinned.get(proplet.id)
+        pinned = self._pinned.get(proplet.id) if self._pinned else None
         if pinned is not None:
             for need, line in pinned.items():
                 _enlist(line, proplet, free and fits(proplet, need))

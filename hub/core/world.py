@@ -117,7 +117,7 @@ class World:
         put = self._puts.get(key)
         if put is None:
             record.doc = doc = record.doc | changes
-            self._puts[key] = Put(record.table, record.id, doc, changes)
+            self._puts[key] = Put(*key, doc, changes)
             return
         record.doc.update(changes)
         if put.changed is not None:
@@ -151,7 +151,8 @@ class World:
             counts = tally.counts
             counts[before] -= 1
             counts[state] += 1
-            self._touched[tally] = None
+            if before != states.SCHEDULED or state != states.RUNNING:  # which changes nothing of the group
+                self._touched[tally] = None
         self.counts.moves[before][state] += 1
         task.state = changes["state"] = state
         changes["updated_at"] = self.now.wall

@@ -87,26 +87,25 @@ def make_record(tables: Tables, lsn: int, durable: int, ops: Iterable[Put]) -> b
     changes: list[tuple[object, ...]] = []
     for put in ops:
         table, id, changed = put.table, put.id, put.changed
-        if put.doc is None:
-            changes.append((table, id, "delete"))
-            deleted.add((table, id))
-        elif changed is None or table not in tables or id not in tables[table] or (deleted and (table, id) in deleted):
+        if changed is not None and id in tables.get(table, ()) and not (deleted and (table, id) in deleted):
+            changes.append((table, id, "patch", changed))
+        elif put.doc is not None:
             changes.append((table, id, "set", put.doc))
         else:
-            changes.append((table, id, "patch", changed))
+            changes.append((table, id, "delete"))
+            deleted.add((table, id))
     return frame((lsn, durable, changes))
 
 
 def apply_ops(tables: Tables, ops: Iterable[Put]) -> None:
     """Replace and remove documents. A table's dict stays the same object, even when it becomes empty."""
     for put in ops:
-        doc = put.doc
         if put.table not in tables:
             tables[put.table] = {}
-        if doc is None:
-            tables[put.table].pop(put.id, None)
+        if put.doc is not None:
+            tables[put.table][put.id] = put.doc
         else:
-            tables[put.table][put.id] = doc
+            tables[put.table].pop(put.id, None)
 
 
 def replay(tables: Tables, changes: Iterable[list[Any]]) -> None:
