@@ -136,7 +136,7 @@ def _tasks(engine: Engine) -> Iterator[Metric]:
     yield CounterMetricFamily("motet_dispatches", "Attempts that were sent to a proplet", sent)
     ended = {outcome: counts.attempts[outcome] for outcome in _OUTCOMES}
     yield _labelled(CounterMetricFamily, "motet_attempts", "Attempts that ended, by outcome", "outcome", ended)
-    results = {"recorded": sum(ended.values()) - ended["lost"], "superseded": counts.superseded}
+    results = {"recorded": counts.recorded, "superseded": counts.superseded}
     text = "Results of proplets: recorded, or too late to count"
     yield _labelled(CounterMetricFamily, "motet_results", text, "kind", results)
     text = "Time from the moment a task may run to its dispatch"

@@ -49,6 +49,11 @@ class Counts:
         return sum(row[state] for row in self.moves)
 
     @property
+    def recorded(self) -> int:
+        """Results of devices that ended an attempt."""
+        return sum(self.attempts.values()) - self.attempts["lost"]
+
+    @property
     def ended(self) -> int:
         """Tasks in one of the states that are an end."""
         return sum(self.tasks(state) for state in states.ENDED)
