@@ -151,8 +151,9 @@ class Hub:
             await runtime.drain(DRAIN_S)
             if self.world.network.link is not None:
                 await self.world.network.link.stop()
-            if self.archivist is not None:
-                await self.archivist.close()
+            archivist, self.archivist = self.archivist, None
+            if archivist is not None:
+                await archivist.close()
             await runtime.stop()
 
         self.world.say("hub", "is stopped")

@@ -137,6 +137,8 @@ class Ledger:
         """What has moved is in the store or in the history, as it was, and counts once."""
         history = self.world.hub.history
         assert history is not None
+        if self.world.hub.archivist is None:
+            return  # a hub that stops has let go of it; its next start looks at all of it
         world = engine.world
         store = {TASKS: world.tasks, WORKFLOWS: world.workflows, JOBS: world.jobs}
         here = {table: {id: record.doc for id, record in records.items()} for table, records in store.items()}
