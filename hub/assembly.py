@@ -17,7 +17,7 @@ from hub.link.port import Link
 from hub.metrics import registry_of
 from hub.runtime import Runtime
 from hub.store.blobs import Blobs
-from hub.store.history import NAME, History, HistoryDamaged, set_aside
+from hub.store.history import NAME, History, HistoryDamaged, set_aside, was_moved_to
 from hub.store.journal import Journal
 from hub.store.logs import Logs
 from hub.telemetry import Telemetry
@@ -100,7 +100,7 @@ def _history(directory: Path, journal: Journal, recover: bool) -> History:
     """The journal, which holds the directory, is let go of when there is none."""
     path = directory / NAME
     try:
-        return History(path)
+        return History(path, may_be_new=not was_moved_to(journal.tables))
     except HistoryDamaged:
         if not recover:
             journal.close()

@@ -27,6 +27,9 @@ CACHE = "cache"
 REQUESTS = "requests"
 NUMBERS = "numbers"
 MOVES = "moves"
+# The document of META that keeps numbers from being given twice when nothing in the store bears the last one any more.
+# It is there from the first time on that ended runs move to the history.
+LAST = "last"
 
 PARALLEL, SEQUENTIAL, CONFIGURABLE = "parallel", "sequential", "configurable"
 MODES = (PARALLEL, SEQUENTIAL, CONFIGURABLE)

@@ -38,7 +38,7 @@ from hub.core.commands import (
 )
 from hub.core.ended import Unit, ended_at
 from hub.core.load import take_in
-from hub.core.model import ATTEMPTS, JOBS, META, MOVES, TASKS, WORKFLOWS, Doc, Group, Task
+from hub.core.model import ATTEMPTS, JOBS, LAST, META, MOVES, TASKS, WORKFLOWS, Doc, Group, Task
 from hub.core.schedules import note_firings
 from hub.core.world import World, old_attempts
 from shared import states
@@ -47,8 +47,6 @@ R = TypeVar("R", Task, Group)
 
 # Of what may have ended, so many are looked at in a turn.
 LOOKS = 1000
-# The document that keeps numbers from being given twice when nothing in the store bears the last one any more.
-LAST = "last"
 
 
 def retire(world: World, command: Retire) -> tuple[list[Unit], bool]:

@@ -21,8 +21,8 @@ from typing import Any
 
 import msgspec
 
-from hub.core.model import ATTEMPTS, JOBS, MOVES, TASKS, WORKFLOWS
-from hub.store.disk import FILE_MODE, StoreFailed, write_failure
+from hub.core.model import ATTEMPTS, JOBS, LAST, META, MOVES, TASKS, WORKFLOWS
+from hub.store.disk import FILE_MODE, StoreFailed, sync_directory, write_failure
 from hub.store.records import Document, Tables, decode_json, encode_json
 from hub.store.rows import INSERT_TASK, SCHEMA, VERSION, row_of
 from shared.errors import Damaged
@@ -67,25 +67,33 @@ class Kept:
 class History:
     """tasks, workflows, jobs: how many there are, hidden ones too. size_bytes: of what is in use in the file."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises HistoryDamaged, or StoreFailed when it cannot be used."""
+    def __init__(self, path: Path, *, may_be_new: bool = True) -> None:
+        """Raises HistoryDamaged, also for a file that is not there or empty and must not be new, or StoreFailed when it
+        cannot be used."""
         self.path = path
-        if not path.exists():
+        if not may_be_new and not path.exists():
+            raise HistoryDamaged(path, "it is missing, and runs have moved to it")
+        is_new = not path.exists()
+        if is_new:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, FILE_MODE))
         # The list that was asked for last, and what for.
         self._listed: tuple[object, array[int]] = (None, array("q"))
         with self._guarded():
             self._db = sqlite3.connect(path, BUSY_S, isolation_level=None, check_same_thread=False)
             try:
-                self._open()
+                self._open(may_be_new)
             except BaseException:
                 self._db.close()
                 raise
+            if is_new:
+                sync_directory(path.parent)
 
-    def _open(self) -> None:
+    def _open(self, may_be_new: bool) -> None:
         # A commit is on the disk when it returns, and costs one sync.
         self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
         version = self._one("PRAGMA user_version")
+        if version == 0 and not may_be_new:
+            raise HistoryDamaged(self.path, "it is empty, and runs have moved to it")
         if version == 0:
             with self._transaction():
                 for statement in SCHEMA.split(";"):
@@ -376,8 +384,14 @@ def hidden_in(tables: Tables) -> dict[int, int]:
     return {int(doc["id"]): doc["seq"] for doc in tables.get(MOVES, {}).values()}
 
 
+def was_moved_to(tables: Tables) -> bool:
+    """Whether ended runs have left the store for the history, so that there must be one."""
+    return LAST in tables.get(META, {})
+
+
 def set_aside(path: Path) -> str:
-    """Gives a damaged file another name; which."""
+    """Gives a damaged file another name; which. One that is missing leaves an empty one."""
     for side in SIDE_FILES:
         path.with_name(path.name + side).unlink(missing_ok=True)
+    path.touch(FILE_MODE)
     return path.rename(path.with_name(path.name + ".damaged")).name

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from hub.store.history import NAME, History
+from hub.store.history import NAME, History, HistoryDamaged, was_moved_to
 from hub.store.records import Tables
 from hub.store.recovery import look as look_at_store
 
@@ -17,11 +17,16 @@ def look(store: Path) -> Iterator[tuple[Tables, int, History | None]]:
     What moves is in the history before it leaves the store, and in the store before it leaves the history. So nothing
     is missing when the history stands still while the store is read.
     """
-    if not (store / NAME).exists():
-        yield *look_at_store(store), None
+    path = store / NAME
+    if not path.exists():
+        tables, lsn = look_at_store(store)
+        if was_moved_to(tables):
+            raise HistoryDamaged(path, "it is missing, and runs have moved to it")
+        yield tables, lsn, None
         return
-    with contextlib.closing(History(store / NAME)) as history:
-        with contextlib.closing(History(store / NAME)) as holder, holder.still():
+    # An empty file would become a history here, and nobody would see any more that it was lost.
+    with contextlib.closing(History(path, may_be_new=False)) as history:
+        with contextlib.closing(History(path, may_be_new=False)) as holder, holder.still():
             tables, lsn = look_at_store(store)
             history.stay()
         yield tables, lsn, history

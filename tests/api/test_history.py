@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from hub.archivist import Bounds
+from hub.assembly import Assembly
 from hub.core.model import Policy
-from tests.api.stage import FILE, Stage
+from hub.store.history import HistoryDamaged
+from hub.store.moment import look
+from tests.api.stage import FILE, MemoryLink, Stage
 from tests.api.test_logs import run, say
 
 TASK = {"name": "main", "inputs": [1, 2], "file": FILE}
@@ -327,3 +330,25 @@ async def test_a_page_reads_a_large_unit_once(stage, monkeypatch):
     monkeypatch.setattr(stage.parts.archivist.history, "find", lambda ids: found.append(ids) or find(ids))
     assert (await stage.call("GET", "/tasks")).json() == before
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("left", [None, b""], ids=["missing", "empty"])
+async def test_a_history_that_is_gone_is_told_and_not_begun_anew(tmp_path, left):
+    """A folder that was copied without it, say: the runs in it would be gone without a word."""
+    async with Stage(tmp_path) as stage:
+        await archived(stage, "t")
+    file = tmp_path / "store" / "history.sqlite"
+    file.unlink()
+    if left is not None:
+        file.write_bytes(left)
+    for _ in range(2):  # the first look does not make a new one
+        with pytest.raises(HistoryDamaged, match="runs have moved to it"), look(tmp_path / "store"):
+            pass
+        with pytest.raises(HistoryDamaged, match="runs have moved to it"):
+            Stage(tmp_path)
+    anew = Assembly(tmp_path, MemoryLink(), Policy(), recover=True)
+    anew.archivist.history.close()
+    anew.journal.close()
+    async with Stage(tmp_path) as stage:
+        assert (await stage.call("GET", "/tasks")).json()["total"] == 0
+        await archived(stage, "u")
