@@ -223,5 +223,8 @@ def _boot(url: str, id: str) -> str | None:
     from motet.client import Client
 
     with Client(url) as client:
-        active = client.proplets(status="active", limit=1000)["proplets"]
-    return next((proplet["boot"] for proplet in active if proplet["id"] == id), None)
+        try:
+            proplet = client.proplet(id)
+        except NotFound:
+            return None
+    return proplet["boot"] if proplet["alive"] else None
