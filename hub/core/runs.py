@@ -18,8 +18,8 @@ _OF_A_RUN = frozenset(REPORTED).union(
     """
     seq state created_at updated_at start_time finish_time results error error_info attempt attempts queued_at retry_at
     failures losses stopping stop_message stop_code proplet_id bound_to parts runs cached cache_key progress
-    progress_message next_run last_run last_firing run_count anchor missed last_missed queued_slot archived origin
-    scheduled_for workflow_id job_id after dedup_key idempotency_key
+    progress_message next_run last_run last_firing run_count anchor missed last_missed queued_slot queued_in
+    decided_at corrections given_up archived origin scheduled_for workflow_id job_id after dedup_key idempotency_key
     """.split()
 )
 # What an archive keeps of the run beside the definition.

@@ -2,6 +2,13 @@
 
 All times here are wall seconds. A slot is the nominal time of a firing; its task's id is made of template and slot,
 and is created in the same record that moves `next_run` on, so that no slot fires twice, whatever happens in between.
+
+When the wall clock is set back, the rule is that of Debian's cron. By less than three hours: slots go on where they
+were, once that time has come again. By more: the old time was wrong, and slots go on by the new one at once.
+`decided_at` is the time up to which a template's slots are decided, `corrections` how often such a time was given up.
+That count is part of a slot's key: a nominal time that a corrected clock shows again is another slot. Where the clock
+jumps on to a time that was `given_up`, as at a gateway that starts in the past until it has a network, it was right:
+what was decided up to it counts.
 """
 
 import math
@@ -23,6 +30,11 @@ CATCHUPS = ("none", "latest", "all")
 CATCHUP_MOST = 100
 MISFIRE_GRACE_S = 60.0
 EVERY_LEAST_S = 0.1
+# As cron(8) of Debian: a clock that is set back by so much was wrong.
+CORRECTED_S = 3 * 3600.0
+GIVEN_UP_KEPT = 8
+# A slot that is found so late came by a jump of the clock, or a hub that stood still.
+LATE_S = 5.0
 # Ended firings that stay beside their template.
 FIRINGS_KEPT = 100
 KINDS = ("schedule", "every", "at")
@@ -64,12 +76,23 @@ def recurring(doc: Doc) -> bool:
 
 def arm(world: World, task: Task) -> None:
     """Sets the template's next slot from now on; none when it is not to fire."""
-    doc = task.doc
-    base = {"anchor": doc["anchor"] if doc.get("anchor") is not None else _anchor(doc, world.now.wall)}
-    world.write(task, base)
+    doc, wall = task.doc, world.now.wall
+    decided = doc.get("decided_at") or wall
+    same_slots = doc.get("schedule") is not None or (doc.get("every") is not None and doc.get("anchor") is not None)
+    if doc.get("anchor") is None:
+        world.write(task, {"anchor": _anchor(doc, wall)})
+    if decided - wall >= CORRECTED_S:
+        _give_up_time(world, task)
+    elif same_slots:
+        wall = max(wall, decided)
+    _set_next(world, task, _first_slot(task.doc, wall))
+
+
+def _first_slot(doc: Doc, wall: float) -> float | None:
+    """The first slot after a moment at which the template may fire."""
     start = doc.get("start_at")
-    after = world.now.wall if start is None else max(world.now.wall, math.nextafter(start, -math.inf))
-    _set_next(world, task, _allowed(task.doc, _slot_after(task.doc, after)))
+    after = wall if start is None else max(wall, math.nextafter(start, -math.inf))
+    return _allowed(doc, _slot_after(doc, after))
 
 
 def _anchor(doc: Doc, wall: float) -> float:
@@ -83,7 +106,10 @@ def disarm(world: World, task: Task) -> None:
 
 
 def _set_next(world: World, task: Task, slot: float | None) -> None:
-    world.write(task, {"next_run": slot})
+    wall = world.now.wall
+    # What is decided stays so while the clock is a little back.
+    world.write(task, {"next_run": slot, "decided_at": max(wall, task.doc.get("decided_at") or wall)})
+    world.latest_wall = max(world.latest_wall, wall)
     if slot is not None:
         world.slots.add(slot, SLOT, task.id)
 
@@ -95,7 +121,7 @@ def _slot_after(doc: Doc, wall: float) -> float | None:
     if doc.get("every") is not None:
         anchor, every = doc["anchor"], doc["every"]
         # Counted from the anchor, not added up: no drift, and each slot has one value however it is reached.
-        count = max(1, math.floor((wall - anchor) / every))
+        count = math.floor((wall - anchor) / every)
         while anchor + count * every <= wall:
             count += 1
         slot: float = anchor + count * every
@@ -120,6 +146,7 @@ def _allowed(doc: Doc, slot: float | None) -> float | None:
 
 def fire_due(world: World) -> None:
     """Fires every slot whose time has come. Called with each turn of time."""
+    _notice_correction(world)
     for _, template in world.slots.due(world.now.wall):
         task = world.tasks.get(template)
         slot = None if task is None else task.doc.get("next_run")
@@ -129,12 +156,40 @@ def fire_due(world: World) -> None:
             continue  # moved since: that slot has an entry of its own
         grace = task.doc.get("misfire_grace")
         late_from = world.now.wall - (MISFIRE_GRACE_S if grace is None else grace)
-        if slot < late_from:
+        if slot < world.now.wall - LATE_S:
+            slot = _undecided(task.doc, slot, world.now.wall)
+        if slot is not None and slot < late_from:
             slot = _pass_over(world, task, slot, late_from)
         if slot is not None and slot <= world.now.wall:
             _fire(world, task, slot)
             slot = _allowed(task.doc, _slot_after(task.doc, slot))
         _advance(world, task, slot)
+
+
+def _notice_correction(world: World) -> None:
+    """Has the slots that wait for a time that was wrong go on by the present one."""
+    wall = world.now.wall
+    if world.latest_wall - wall < CORRECTED_S:
+        world.latest_wall = max(world.latest_wall, wall)
+        return
+    world.latest_wall = wall
+    for template in world.slots.names():
+        task = world.tasks.get(template)
+        if task is not None and task.doc.get("next_run") is not None and (task.doc.get("decided_at") or wall) > wall:
+            _give_up_time(world, task)
+            _advance(world, task, _first_slot(task.doc, wall))
+
+
+def _give_up_time(world: World, task: Task) -> None:
+    doc = task.doc
+    given_up = [*(doc.get("given_up") or ()), doc["decided_at"]][-GIVEN_UP_KEPT:]
+    world.write(task, {"decided_at": None, "given_up": given_up, "corrections": doc.get("corrections", 0) + 1})
+
+
+def _undecided(doc: Doc, slot: float, wall: float) -> float | None:
+    """The slot, or the first one after a time that was given up and is over by now."""
+    over = [time for time in doc.get("given_up") or () if slot <= time <= wall]
+    return _allowed(doc, _slot_after(doc, max(over))) if over else slot
 
 
 def _pass_over(world: World, task: Task, slot: float, until: float) -> float | None:
@@ -164,7 +219,7 @@ def _fire(world: World, task: Task, slot: float) -> None:
         if task.doc.get("queued_slot") is not None:
             _miss(world, task, slot)
         else:
-            world.write(task, {"queued_slot": slot})
+            world.write(task, {"queued_slot": slot, "queued_in": task.doc.get("corrections", 0)})
     elif overlap == "replace":
         flow.stop_task(world, running, "replaced by the next firing of its schedule")
         _launch(world, task, slot)
@@ -186,8 +241,11 @@ def _running(world: World, task: Task) -> Task | None:
     return last if last is not None and last.state not in states.ENDED else None
 
 
-def _launch(world: World, task: Task, slot: float) -> Task | None:
-    id = derived_id(task.id, slot)
+def _launch(world: World, task: Task, slot: float, corrections: int | None = None) -> Task | None:
+    """corrections: as they were when the slot came, unless it comes now."""
+    if corrections is None:
+        corrections = task.doc.get("corrections", 0)
+    id = derived_id(task.id, (corrections, slot) if corrections else slot)
     if id in world.tasks:
         return None
     inherited = {key: task.doc[key] for key in (*INHERITED, *_FAN) if task.doc.get(key) is not None}
@@ -228,7 +286,7 @@ def follow(world: World, firing: Task) -> None:
     queued = template.doc.get("queued_slot")
     if queued is not None:
         world.write(template, {"queued_slot": None})
-        _launch(world, template, queued)
+        _launch(world, template, queued, template.doc.get("queued_in", 0))
 
 
 # --- people
@@ -276,10 +334,16 @@ def take_up(world: World) -> None:
         slot = task.doc.get("next_run")
         if slot is None:
             continue
+        world.latest_wall = max(world.latest_wall, task.doc.get("decided_at") or -math.inf)
         if slot > world.now.wall:
             world.slots.add(slot, SLOT, task.id)
-        else:
+            continue
+        slot = _undecided(task.doc, slot, world.now.wall)
+        if slot is not None and slot <= world.now.wall:
             _catch_up(world, task, slot)
+        else:
+            _advance(world, task, slot)
+    _notice_correction(world)
 
 
 def _catch_up(world: World, task: Task, first: float) -> None:

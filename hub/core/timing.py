@@ -25,6 +25,10 @@ class Timers:
     def next(self) -> float | None:
         return self._heap[0][0] if self._heap else None
 
+    def names(self) -> list[str]:
+        """Which have a time here; one that was moved may come twice."""
+        return [which for _, _, _, which in self._heap]
+
     def due(self, now: float) -> Iterator[tuple[str, str]]:
         """What is due, soonest first; each is given once."""
         while self._heap and self._heap[0][0] <= now:

@@ -64,6 +64,8 @@ class World:
         # Leases and silences by the monotonic clock, slots of schedules by the clock on the wall.
         self.timers = Timers()
         self.slots = Timers()
+        # The latest that the clock on the wall has shown since it was last corrected, as far as schedules know.
+        self.latest_wall = float("-inf")
         # Tasks that are to become several, and whether that may be possible now.
         self.fans: dict[str, Task] = {}
         self.fans_due = False

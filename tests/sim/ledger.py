@@ -13,6 +13,7 @@ from hub.core import commands
 from hub.core.checks import violations
 from hub.core.engine import Engine
 from hub.core.model import ATTEMPTS_KEPT, JOBS, TASKS, WORKFLOWS, Doc, Outcome, Put, Send
+from hub.core.schedules import CORRECTED_S
 from hub.store.history import hidden_in
 from shared import states
 from shared.errors import MotetError
@@ -77,7 +78,9 @@ class Ledger:
         self._promised = 0
         self._turns: dict[int, tuple[Any, int]] = {}  # id of a send or command: itself, its turn's lsn
         self._named: dict[tuple[str, int], float] = {}  # when an attempt was last heard of
-        self._fired: dict[tuple[str, float], int] = {}  # the slots that fired, and in which change
+        # The slots that fired, in which change, and how often the clock had been corrected by then.
+        self._fired: dict[tuple[str, float], tuple[int, int]] = {}
+        self._latest_wall, self._corrections = 0.0, 0
         self.turns = 0
 
     def wrong(self, text: str) -> None:
@@ -87,6 +90,7 @@ class Ledger:
 
     def applied(self, engine: Engine, command: Any, outcome: Outcome, lsn: int) -> None:
         self.turns += 1
+        self._look_at_clock(engine.world.now.wall)
         for send in outcome.sends:
             self._turns[id(send)] = send, lsn
         if not isinstance(command, DEVICES):
@@ -97,6 +101,8 @@ class Ledger:
         for put, before in changed:
             if put.doc is not None:
                 self._check(engine, command, before, put.doc, lsn)
+        if isinstance(command, commands.Tick):
+            self._check_waiting(engine)
         if isinstance(command, commands.Result):
             pair = {"task": command.task, "attempt": command.attempt}
             if not any(send.kind == "ack" and send.fields == pair for send in outcome.sends):
@@ -105,6 +111,19 @@ class Ledger:
             self._sound(engine)
         if outcome.quiet:
             self._all_there(engine)
+
+    def _look_at_clock(self, wall: float) -> None:
+        corrected = self._latest_wall - wall >= CORRECTED_S
+        self._corrections += corrected
+        self._latest_wall = wall if corrected else max(self._latest_wall, wall)
+
+    def _check_waiting(self, engine: Engine) -> None:
+        """A time by the clock comes within a minute, or once the clock has caught up with less than it may be back."""
+        for id in engine.world.slots.names():
+            task = engine.world.tasks.get(id)
+            slot = task.doc.get("next_run") if task is not None and task.doc.get("at") is None else None
+            if slot is not None and slot > engine.world.now.wall + CORRECTED_S + 60.0:
+                self.wrong(f"task {id} waits for a time that was wrong")
 
     def loaded(self, engine: Engine, outcome: Outcome, lsn: int) -> None:
         """The hub has taken up its store; every lease begins anew."""
@@ -164,10 +183,7 @@ class Ledger:
             if origin in ("link", "archive"):
                 return  # it shows a run that was
             if origin == "schedule":
-                slot = doc["origin"]["id"], doc["scheduled_for"]
-                if slot in self._fired:
-                    self.wrong(f"the slot {slot[1]} of {slot[0]} fired twice")
-                self._fired[slot] = lsn
+                self._check_slot((doc["origin"]["id"], doc["scheduled_for"]), lsn)
             before = {"state": states.PENDING}
         self._check_attempts(engine, name, before, doc)
         is_template = any(doc.get(key) is not None for key in ("schedule", "every", "at"))
@@ -183,6 +199,12 @@ class Ledger:
             self.wrong(f"{name} ended before it began")
         if doc["state"] in states.ENDED and before["state"] not in states.ENDED:
             self._check_end(name, command, doc)
+
+    def _check_slot(self, slot: tuple[str, float], lsn: int) -> None:
+        """The same time fires again only by a clock that was corrected since."""
+        if slot in self._fired and self._fired[slot][1] == self._corrections:
+            self.wrong(f"the slot {slot[1]} of {slot[0]} fired twice")
+        self._fired[slot] = lsn, self._corrections
 
     def _check_attempts(self, engine: Engine, name: str, before: Doc, doc: Doc) -> None:
         # The clock outside: that of the hub may be what is wrong.
@@ -275,7 +297,7 @@ class Ledger:
         self._log = []
         self._promised = journal.lsn
         self._turns = {}
-        self._fired = {slot: lsn for slot, lsn in self._fired.items() if lsn <= journal.lsn}
+        self._fired = {slot: fired for slot, fired in self._fired.items() if fired[0] <= journal.lsn}
 
     def _compare(self, must: Tables, has: Tables, tables: Collection[str] = ()) -> None:
         for table in tables or {**must, **has}:

@@ -95,6 +95,11 @@ def lost_retries_after_restart():  # type: ignore[no-untyped-def]
     return patch.object(attempts, "take_up", take_up)
 
 
+@mutant("a schedule waits for a time that was wrong")
+def corrections_unnoticed():  # type: ignore[no-untyped-def]
+    return patch.object(schedules, "_notice_correction", lambda world: None)
+
+
 @mutant("leases go by the clock on the wall")
 def leases_by_the_wall():  # type: ignore[no-untyped-def]
     real = engine.Engine.apply

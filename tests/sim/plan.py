@@ -306,7 +306,7 @@ class _Maker:
             "disk_full": {"seconds": chance.choice((0.5, 10.0))},
             "slow_disk": {"seconds": 20.0, "flush_s": chance.choice((0.3, 0.3, 2.0, 10.0))},
             "freeze_hub": {"seconds": chance.choice((2.0, 10.0, 40.0))},
-            "wall": {"seconds": chance.choice((-86400.0, -3600.0, -10.0, 10.0, 3600.0, 86400.0))},
+            "wall": {"seconds": chance.choice((-86400.0, -14400.0, -10.0, 10.0, 3600.0, 86400.0))},
             "cut": {"device": device, "seconds": chance.choice((0.0, 0.0, 5.0, 40.0)),
                     "device_after": chance.choice((0.0, 0.0, 0.0, 10.0, 45.0)),
                     "hub_after": chance.choice((0.0, 0.0, 10.0, 45.0))},
