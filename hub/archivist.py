@@ -164,11 +164,11 @@ class Archivist:
 
     async def _step(self) -> bool:
         """One step; False when there was none to do."""
-        # A copy is written, or removed, when the mark on it is on the disk.
-        await self._runtime.settled()
         ended = self._world.ended
         on_its_way = ended.moving[0].number if ended.moving else None
         stale = {first: last for first, last in ended.hidden.items() if first != on_its_way}
+        # A copy is written, or removed, when the mark on it is on the disk: one that is set meanwhile may not be.
+        await self._runtime.settled()
         if stale:
             await self._in_thread(self.history.remove, stale)
             self._settlings += 1

@@ -11,6 +11,7 @@ import pytest
 
 from hub.archivist import Bounds
 from hub.assembly import Assembly
+from hub.core.commands import Start
 from hub.core.model import Policy
 from hub.store.history import HistoryDamaged
 from hub.store.moment import look
@@ -296,6 +297,46 @@ async def test_a_copy_stays_until_what_came_back_is_on_the_disk(stage, monkeypat
     goes_on.set()
     assert (await started).status_code == 200
     await stage.ended("t")
+    await archivist.calm()
+    assert archivist.history.tasks == 0
+
+
+async def test_also_when_it_came_back_while_the_disk_was_busy_with_what_was_before(stage, monkeypatch):
+    await archived(stage, "t")
+    for id in ("first", "second"):
+        await stage.call("POST", "/tasks", {"id": id, **TASK})
+    runtime, archivist, loop = stage.runtime, stage.parts.archivist, asyncio.get_running_loop()
+    file, settled = runtime.journal._file, runtime.settled
+    append, writes, may_write = file.append, asyncio.Semaphore(0), threading.Semaphore(0)
+    waits, has_waited = asyncio.Event(), asyncio.Event()
+
+    def held(data: bytes) -> None:
+        loop.call_soon_threadsafe(writes.release)
+        assert may_write.acquire(timeout=10)
+        append(data)
+
+    async def watched() -> None:
+        waits.set()
+        await settled()
+        has_waited.set()
+
+    monkeypatch.setattr(file, "append", held)
+    monkeypatch.setattr(runtime, "settled", watched)
+    runtime.submit(Start("task", "first"))
+    await asyncio.wait_for(writes.acquire(), 5)
+    archivist._wake.set()
+    await asyncio.wait_for(waits.wait(), 5)
+    # The next write is the one that it waits for, and is on its way when the task comes back.
+    runtime.submit(Start("task", "second"))
+    may_write.release()
+    await asyncio.wait_for(writes.acquire(), 5)
+    await archivist.bring(Start("task", "t"))
+    assert "t" in runtime.engine.world.tasks
+    may_write.release()
+    await asyncio.wait_for(has_waited.wait(), 5)
+    await archivist.known([])  # by then its thread would have removed it
+    assert archivist.history.tasks == 1
+    may_write.release(100)
     await archivist.calm()
     assert archivist.history.tasks == 0
 
