@@ -43,7 +43,8 @@ class Camera:
     def _take(self) -> None:
         there, gone = set(self.there), set(self.gone)
         image = self._room / f"{len(self.images)}"
-        shutil.copytree(self._folder, image, ignore=lambda folder, names: [name for name in names if "logs" in name])
+        # What comes and goes beside the journal is not in it: a module on its way in has a file for a moment.
+        shutil.copytree(self._folder, image, ignore=lambda folder, names: {"logs", "tmp"} & set(names))
         self.images.append((image, there, gone))
 
 
