@@ -1,5 +1,6 @@
 """One plan, played to its end: hub, devices, network and people, in one loop with a clock of its own."""
 
+import asyncio
 import logging
 import random
 import re
@@ -71,6 +72,7 @@ class Simulation:
         self.devices = {model.name: Device(self, model) for model in plan.devices}
         self.people = People(self)
         self.faults = Faults(self)
+        self._reminders: list[asyncio.TimerHandle] = []
 
     # --- what others tell
 
@@ -93,9 +95,9 @@ class Simulation:
     def _broke(self, owner: Process | None, error: BaseException) -> None:
         self.violated(f"{owner.name if owner else 'the simulator'} broke", error)
 
-    def later(self, seconds: float, what: Callable[[], None]) -> None:
+    def later(self, seconds: float, what: Callable[[], None]) -> asyncio.TimerHandle:
         """Something outside of hub and devices."""
-        self.loop.call_later(seconds, what, context=self.context)
+        return self.loop.call_later(seconds, what, context=self.context)  # type: ignore[no-any-return]
 
     # --- the play
 
@@ -133,8 +135,7 @@ class Simulation:
         self.network.weather = CALM
         self.faults.calm()
         # What goes on for ever is asked to end; again, when the hub was busy coming up.
-        for wait in (10.0, 60.0, 120.0):
-            self.later(wait, self._stop_the_endless)
+        self._reminders = [self.later(wait, self._stop_the_endless) for wait in (10.0, 60.0, 120.0)]
 
     def _stop_the_endless(self) -> None:
         for id, doc in sorted(self.ledger.tables.get(TASKS, {}).items()):
@@ -176,6 +177,9 @@ class Simulation:
         engine = self.hub.engine
         assert engine is not None
         live = {task.id: engine.pending_reason(task) for task in engine.world.tasks.values()}
+        # What differs behind the restart is to be the hub's doing, and nobody else's.
+        for reminder in self._reminders:
+            reminder.cancel()
         self.hub.crash()
         self.loop.run_until(self.loop.now + 10.0)
         again = self.hub.engine
