@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -17,8 +18,9 @@ from hub.core.model import Now, Outcome, Policy, Send
 from hub.link.bridge import Bridge
 from hub.main import DRAIN_S
 from hub.runtime import Runtime
-from hub.store.history import NAME, History
+from hub.store.history import NAME, Hidden, History
 from hub.store.journal import Journal, StoreFailed
+from hub.store.records import Tables
 from shared.errors import MotetError, NotFound
 from tests.sim.harddisk import HardDisk, SyscallsOfStore, Threads
 from tests.sim.loop import PowerCut, Process, Worker
@@ -27,6 +29,7 @@ from tests.sim.network import SimLink
 from tests.sim.policy import POLICY
 
 if TYPE_CHECKING:
+    from tests.sim.ledger import Ledger
     from tests.sim.simulation import Simulation
 
 # In 2023; a journal that mixes the clocks up is far off.
@@ -64,6 +67,22 @@ class WatchedEngine(Engine):
         return outcome
 
 
+class WatchedHistory(History):
+    """The history, with the ledger looking at every change of its copies."""
+
+    def __init__(self, path: Path, ledger: "Ledger") -> None:
+        super().__init__(path)
+        self._ledger = ledger
+
+    def add(self, units: Mapping[int, Tables], at: float) -> None:
+        self._ledger.copies_change(units)
+        super().add(units, at)
+
+    def remove(self, units: Hidden) -> None:
+        self._ledger.copies_change(number for first, last in units.items() for number in range(first, last + 1))
+        super().remove(units)
+
+
 class Hub:
     """One gateway through all runs of the hub. `runtime` is the present one's, None when there is none."""
 
@@ -78,6 +97,7 @@ class Hub:
         self.journal: Journal | None = None
         self.history: History | None = None
         self.archivist: Archivist | None = None
+        self.landed = 0  # the last change that the hub was told to be on the disk
         self.runs = 0
         self.down_s = 0.1  # until it is started again
         self.snapshot_cut = 0  # the next one dies at this step
@@ -108,7 +128,8 @@ class Hub:
             self.crash()
             await self.world.loop.create_future()
         self.journal = journal
-        self.history = history = History(self.directory / NAME)
+        self.landed = journal.lsn
+        self.history = history = WatchedHistory(self.directory / NAME, self.world.ledger)
         # A crash of a simulated machine is none of the machine that it runs on.
         history._db.execute("PRAGMA synchronous = OFF")
         self.world.ledger.recovered(journal, history)
@@ -215,6 +236,8 @@ class Hub:
         if done.cancelled():
             return
         if error is None:
+            assert self.journal is not None
+            self.landed = self.journal.durable
             done.set_result(answer)
         else:
             done.set_exception(error)

@@ -5,19 +5,18 @@ each recovery of the journal. It keeps every document as it was journalled, so t
 """
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from hub.core import commands
 from hub.core.checks import violations
 from hub.core.engine import Engine
-from hub.core.model import ATTEMPTS_KEPT, JOBS, TASKS, WORKFLOWS, Doc, Outcome, Put, Send
+from hub.core.model import ATTEMPTS_KEPT, JOBS, MOVES, TASKS, WORKFLOWS, Doc, Outcome, Put, Send
 from hub.core.schedules import CORRECTED_S
 from hub.store.history import hidden_in
 from shared import states
 from shared.errors import MotetError
-from tests.sim.loop import Process
+from tests.sim.execution import Execution, token_of
 from tests.sim.policy import POLICY
 
 if TYPE_CHECKING:
@@ -32,31 +31,6 @@ Tables = dict[str, dict[str, Doc]]
 EXECUTION = re.compile(r"execution (\d+)")
 FORGED = "forged"
 _MAY_CHANGE = ("attempts", "updated_at")
-
-
-@dataclass
-class Execution:
-    """One run of one attempt on one device. token: which task of that id it was; two may have borne it in turn."""
-
-    serial: int
-    device: str
-    process: Process
-    task: str
-    attempt: int
-    token: Any
-    result: Doc | None = None
-    kept: bool = False  # the device has its result and said so
-
-    @property
-    def live(self) -> bool:
-        return self.result is None and not self.process.dead
-
-    def __str__(self) -> str:
-        return f"attempt {self.attempt} of {self.task} on {self.device}"
-
-
-def token_of(inputs: Any) -> Any:
-    return inputs[0] if isinstance(inputs, list) and inputs else None
 
 
 def entry_of(doc: Doc, number: int) -> Doc | None:
@@ -298,6 +272,17 @@ class Ledger:
         self._promised = journal.lsn
         self._turns = {}
         self._fired = {slot: fired for slot, fired in self._fired.items() if fired[0] <= journal.lsn}
+
+    def copies_change(self, units: Iterable[int]) -> None:
+        """Copies come to the history, or leave it: a crash at this moment may leave only what the disk has by now."""
+        marks: Tables = {MOVES: dict(self._base.get(MOVES, {}))}
+        for lsn, puts, _ in self._log:
+            if lsn <= self.world.hub.landed:
+                _put(marks, [put for put in puts if put.table == MOVES])
+        hidden = hidden_in(marks)
+        for number in units:
+            if not any(first <= number <= last for first, last in hidden.items()):
+                self.wrong(f"a copy of unit {number} is written or removed, and the mark on it is not on the disk")
 
     def _compare(self, must: Tables, has: Tables, tables: Collection[str] = ()) -> None:
         for table in tables or {**must, **has}:

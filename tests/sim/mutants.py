@@ -1,8 +1,8 @@
 """Faults put into the product on purpose: a simulator that does not find them proves nothing by finding no others."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
@@ -322,7 +322,9 @@ def copies_written_late():  # type: ignore[no-untyped-def]
     return patch.object(Archivist, "_in_thread", in_thread)
 
 
-@contextmanager
-def none() -> Iterator[None]:
-    """The product as it is."""
-    yield
+@mutant("a copy is written or removed before the mark on it is on the disk")
+def marks_not_waited_for():  # type: ignore[no-untyped-def]
+    async def settled(self):  # type: ignore[no-untyped-def]
+        pass
+
+    return patch.object(Runtime, "settled", settled)
