@@ -28,9 +28,10 @@ from hub.core.model import ATTEMPTS, TASKS, Doc
 from hub.core.retention import missing, next_due
 from hub.core.world import old_attempts
 from hub.runtime import Runtime
-from hub.store.history import History, HistoryDamaged, hidden_in
+from hub.store.history import History, hidden_in
 from hub.store.journal import Journal, StoreFailed
 from hub.store.records import Tables
+from hub.store.sqlite import HistoryDamaged
 
 log = logging.getLogger("motet.hub")
 

@@ -17,9 +17,10 @@ from hub.link.port import Link
 from hub.metrics import registry_of
 from hub.runtime import Runtime
 from hub.store.blobs import Blobs
-from hub.store.history import NAME, History, HistoryDamaged, set_aside, was_moved_to
+from hub.store.history import NAME, History, was_moved_to
 from hub.store.journal import Journal
 from hub.store.logs import Logs
+from hub.store.sqlite import HistoryDamaged, set_aside
 from hub.telemetry import Telemetry
 from hub.updates import Updates
 

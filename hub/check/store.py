@@ -13,10 +13,11 @@ from hub.core.world import World
 from hub.store import blobs
 from hub.store.backup import forms_of
 from hub.store.disk import StoreFailed
-from hub.store.history import History, HistoryDamaged, hidden_in
+from hub.store.history import History, hidden_in
 from hub.store.moment import look
 from hub.store.records import Tables
 from hub.store.recovery import StoreDamaged
+from hub.store.sqlite import HistoryDamaged
 from shared.errors import Damaged, NotFound
 
 # Of several things that are wrong, so many are named.

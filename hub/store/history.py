@@ -19,17 +19,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import msgspec
-
 from hub.core.model import ATTEMPTS, JOBS, LAST, META, MOVES, TASKS, WORKFLOWS
-from hub.store.disk import FILE_MODE, StoreFailed, sync_directory, write_failure
+from hub.store.disk import FILE_MODE, StoreFailed, sync_directory
 from hub.store.records import Document, Tables, decode_json, encode_json
 from hub.store.rows import INSERT_TASK, SCHEMA, VERSION, row_of
-from shared.errors import Damaged
+from hub.store.sqlite import HistoryDamaged, connect, guarded
 
 NAME = "history.sqlite"
-SIDE_FILES = ("-wal", "-shm")
-BUSY_S = 10.0
 # The tables that it has documents of.
 PAST = (TASKS, WORKFLOWS, JOBS, ATTEMPTS)
 # In one statement SQLite takes at least 999 parameters.
@@ -39,19 +35,6 @@ NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 # {first: last}: units whose copy does not count.
 Hidden = Mapping[int, int]
-
-
-class HistoryDamaged(Damaged):
-    """The file is not what was written. `detail` has `file`."""
-
-    code = "history_damaged"
-
-    def __init__(self, path: Path, error: object) -> None:
-        super().__init__(
-            f"{path} is damaged ({error}): restore the directory from a backup, or start the hub with --recover to go "
-            "on without the history of ended runs; the damaged file is set aside",
-            detail={"file": str(path)},
-        )
 
 
 @dataclass(slots=True)
@@ -65,12 +48,16 @@ class Kept:
 
 
 class History:
-    """tasks, workflows, jobs: how many there are, hidden ones too. size_bytes: of what is in use in the file."""
+    """tasks, workflows, jobs: how many there are, hidden ones too. size_bytes: of what is in use in the file.
 
-    def __init__(self, path: Path, *, may_be_new: bool = True) -> None:
+    read_only: nothing in it is changed, nor what a crash has left beside it.
+    """
+
+    def __init__(self, path: Path, *, may_be_new: bool = True, read_only: bool = False) -> None:
         """Raises HistoryDamaged, also for a file that is not there or empty and must not be new, or StoreFailed when it
         cannot be used."""
         self.path = path
+        may_be_new = may_be_new and not read_only
         if not may_be_new and not path.exists():
             raise HistoryDamaged(path, "it is missing, and runs have moved to it")
         is_new = not path.exists()
@@ -78,8 +65,8 @@ class History:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, FILE_MODE))
         # The list that was asked for last, and what for.
         self._listed: tuple[object, array[int]] = (None, array("q"))
-        with self._guarded():
-            self._db = sqlite3.connect(path, BUSY_S, isolation_level=None, check_same_thread=False)
+        with guarded(self.path):
+            self._db = connect(path, read_only)
             try:
                 self._open(may_be_new)
             except BaseException:
@@ -89,8 +76,6 @@ class History:
                 sync_directory(path.parent)
 
     def _open(self, may_be_new: bool) -> None:
-        # A commit is on the disk when it returns, and costs one sync.
-        self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
         version = self._one("PRAGMA user_version")
         if version == 0 and not may_be_new:
             raise HistoryDamaged(self.path, "it is empty, and runs have moved to it")
@@ -158,7 +143,7 @@ class History:
     def remove_known(self, tables: Tables) -> None:
         """Removes the units of which something is in these tables too."""
         ids = {table: list(tables.get(table, ())) for table in (TASKS, WORKFLOWS, JOBS)}
-        with self._guarded():
+        with guarded(self.path):
             numbers = self._numbers(ids)
         self.remove({number: number for number in numbers})
 
@@ -166,7 +151,7 @@ class History:
 
     def find(self, ids: Mapping[str, Sequence[str]]) -> dict[int, Tables]:
         """The units, by number, that hold documents of these tables with these ids."""
-        with self._guarded():
+        with guarded(self.path):
             return {number: self._unit(number) for number in sorted(self._numbers(ids))}
 
     def _numbers(self, ids: Mapping[str, Sequence[str]]) -> set[int]:
@@ -194,13 +179,13 @@ class History:
 
     def known(self, ids: Iterable[str]) -> set[str]:
         """Those of the ids that are tasks here."""
-        with self._guarded():
+        with guarded(self.path):
             found = (self._db.execute("SELECT id FROM tasks WHERE id = ?", (id,)).fetchone() for id in ids)
             return {row[0] for row in found if row is not None}
 
     def units(self, hidden: Hidden = NOTHING) -> Iterator[tuple[int, Tables]]:
         """Every unit, the one that came first at the beginning: not for a running hub."""
-        with self._guarded():
+        with guarded(self.path):
             numbers = [number for (number,) in self._db.execute("SELECT number FROM units ORDER BY number")]
             for number in numbers:
                 if not _is_in(hidden, number):
@@ -214,7 +199,7 @@ class History:
             chosen, values = "tasks JOIN docs USING (seq) ORDER BY seq", ()
         else:
             chosen, values = "groups JOIN docs USING (seq) WHERE kind = ? ORDER BY seq", (table,)
-        with self._guarded():
+        with guarded(self.path):
             for id, unit, doc in self._db.execute(f"SELECT id, unit, doc FROM {chosen}", values):
                 if not _is_in(hidden, unit):
                     yield id, decode_json(doc)
@@ -267,7 +252,7 @@ class History:
         key = source, tuple(clauses), tuple(values)
         if meets is None and key == self._listed[0]:
             return self._listed[1]
-        with self._guarded():
+        with guarded(self.path):
             rows = self._db.execute(f"SELECT {column} FROM {source} WHERE {' AND '.join(clauses)} ORDER BY seq", values)
             if meets is None:
                 self._listed = key, array("q", (row[0] for row in rows))
@@ -276,7 +261,7 @@ class History:
 
     def docs(self, seqs: Sequence[int]) -> list[Document]:
         """The documents with these creation numbers, in this order."""
-        with self._guarded():
+        with guarded(self.path):
             found = (self._db.execute("SELECT doc FROM docs WHERE seq = ?", (seq,)).fetchone() for seq in seqs)
             return [decode_json(row[0]) for row in found if row is not None]
 
@@ -284,13 +269,13 @@ class History:
 
     def modules(self) -> Counter[str]:
         """How many tasks refer to each module."""
-        with self._guarded():
+        with guarded(self.path):
             chosen = "SELECT module, COUNT(*) FROM tasks WHERE module IS NOT NULL GROUP BY module"
             return Counter(dict(self._db.execute(chosen)))
 
     def oldest(self, count: int, before: float | None = None) -> list[Kept]:
         """So many units of those that came first; only those that came before that wall second, if one is given."""
-        with self._guarded():
+        with guarded(self.path):
             limit = float("inf") if before is None else before
             chosen = "SELECT number FROM units WHERE at < ? ORDER BY number LIMIT ?"
             numbers = [number for (number,) in self._db.execute(chosen, (limit, count))]
@@ -303,30 +288,38 @@ class History:
 
     def faults(self) -> list[str]:
         """What SQLite finds wrong with the file."""
-        with self._guarded():
+        with guarded(self.path):
             found = [row[0] for row in self._db.execute("PRAGMA integrity_check(10)")]
             return [] if found == ["ok"] else found
 
     def copy_to(self, path: Path) -> None:
-        with self._guarded(), contextlib.closing(sqlite3.connect(path)) as copy:
+        with guarded(self.path), contextlib.closing(sqlite3.connect(path)) as copy:
             self._db.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")
 
     def stay(self) -> None:
         """From here on reads as it is now, whatever is written."""
-        with self._guarded():
+        with guarded(self.path):
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             self._db.execute("BEGIN")
             self._count()
+
+    def moment(self) -> int:
+        """Another one when others have written to what is read here."""
+        with guarded(self.path):
+            moment: int = self._one("PRAGMA data_version")
+            return moment
 
     @contextlib.contextmanager
     def still(self) -> Iterator[None]:
         """Within it nobody writes to the file: what a hub moves waits."""
-        with self._guarded():
+        with guarded(self.path):
             self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
         finally:
-            with self._guarded():
+            with guarded(self.path):
                 self._db.execute("ROLLBACK")
 
     # --- SQLite
@@ -349,7 +342,7 @@ class History:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._guarded():
+        with guarded(self.path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -358,21 +351,6 @@ class History:
                 with contextlib.suppress(sqlite3.Error):  # it may have been rolled back already
                     self._db.execute("ROLLBACK")
                 raise
-
-    @contextlib.contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """SQLite's errors in our words."""
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL:
-                what = f"{self.path} was not written, the disk is full: free some space"
-                raise StoreFailed(what, "disk_full") from error
-            raise StoreFailed(f"{self.path} cannot be used ({error}): check the disk", "store_failed") from error
-        except (sqlite3.DatabaseError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise HistoryDamaged(self.path, error) from error
-        except OSError as error:
-            raise write_failure(error, str(self.path), "try again") from error
 
 
 def _is_in(hidden: Hidden, unit: int) -> bool:
@@ -387,11 +365,3 @@ def hidden_in(tables: Tables) -> dict[int, int]:
 def was_moved_to(tables: Tables) -> bool:
     """Whether ended runs have left the store for the history, so that there must be one."""
     return LAST in tables.get(META, {})
-
-
-def set_aside(path: Path) -> str:
-    """Gives a damaged file another name; which. One that is missing leaves an empty one."""
-    for side in SIDE_FILES:
-        path.with_name(path.name + side).unlink(missing_ok=True)
-    path.touch(FILE_MODE)
-    return path.rename(path.with_name(path.name + ".damaged")).name

@@ -4,9 +4,10 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from hub.store.history import NAME, History, HistoryDamaged, was_moved_to
+from hub.store.history import NAME, History, was_moved_to
 from hub.store.records import Tables
 from hub.store.recovery import look as look_at_store
+from hub.store.sqlite import HistoryDamaged
 
 
 @contextlib.contextmanager
@@ -24,9 +25,13 @@ def look(store: Path) -> Iterator[tuple[Tables, int, History | None]]:
             raise HistoryDamaged(path, "it is missing, and runs have moved to it")
         yield tables, lsn, None
         return
-    # An empty file would become a history here, and nobody would see any more that it was lost.
-    with contextlib.closing(History(path, may_be_new=False)) as history:
-        with contextlib.closing(History(path, may_be_new=False)) as holder, holder.still():
-            tables, lsn = look_at_store(store)
-            history.stay()
+    with contextlib.closing(History(path, read_only=True)) as history:
+        before = history.moment()
+        tables, lsn = look_at_store(store)
+        history.stay()
+        if history.moment() != before:
+            # A hub moves something: it has to wait for us.
+            with contextlib.closing(History(path, may_be_new=False)) as holder, holder.still():
+                tables, lsn = look_at_store(store)
+                history.stay()
         yield tables, lsn, history

@@ -13,8 +13,8 @@ from hub.archivist import Bounds
 from hub.assembly import Assembly
 from hub.core.commands import Start
 from hub.core.model import Policy
-from hub.store.history import HistoryDamaged
 from hub.store.moment import look
+from hub.store.sqlite import HistoryDamaged
 from tests.api.stage import FILE, MemoryLink, Stage
 from tests.api.test_logs import run, say
 

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -15,8 +16,10 @@ from hub.check.store import check_store
 from hub.core.model import MODULES, TASKS, Policy, Put
 from hub.store import atomic, disk, recovery
 from hub.store.backup import DOCUMENTS, MANIFEST, back_up, restore
+from hub.store.export import export
 from hub.store.history import NAME
 from hub.store.journal import Journal
+from hub.store.moment import look as look_at_all
 from hub.store.recovery import look
 from motet import cli
 from shared.errors import BadRequest, Conflict, Damaged, NotFound, Unavailable
@@ -68,6 +71,20 @@ async def past(tmp_path):
         await stage.call("POST", "/tasks", {"id": "new", "name": "main"})
         await stage.parts.archivist.calm()
         assert list(stage.runtime.engine.world.tasks) == ["new"]
+    return tmp_path / "data"
+
+
+@pytest.fixture
+async def killed(tmp_path):
+    """The folder of a hub that was killed while what it wrote last to its history was beside the file still."""
+    async with Stage(tmp_path / "runs", policy=Policy(keep_tasks=0)) as stage:
+        stage.join("a")
+        await stage.call("POST", "/tasks", {"id": "one", "name": "main", "inputs": [1, 2], "file": FILE})
+        await stage.call("POST", "/tasks/one/start")
+        await stage.ended("one")
+        await stage.parts.archivist.calm()
+        shutil.copytree(tmp_path / "runs", tmp_path / "data")
+    assert (tmp_path / "data" / "store" / f"{NAME}-wal").stat().st_size
     return tmp_path / "data"
 
 
@@ -128,14 +145,37 @@ async def test_a_running_hub_is_backed_up_as_it_was_at_one_moment(tmp_path, file
         assert stage.parts.journal._generation > 4
 
 
-async def test_a_backup_changes_nothing_and_is_for_its_owner_alone(data, file):
+@pytest.mark.parametrize("kind", ["data", "past", "killed"])
+def test_who_looks_changes_nothing_and_a_backup_is_for_its_owner_alone(kind, request, file, tmp_path):
+    data = request.getfixturevalue(kind)
+
     def state():
-        return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in data.rglob("*") if path.is_file()}
+        files = (path for path in data.rglob("*") if path.is_file() and not path.name.endswith("-shm"))
+        return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
     before = state()
     back_up(data, file)
+    export(data, tmp_path / "export.json")
+    assert {finding.status for finding in check_store(data)} == {OK}
     assert state() == before
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+# The folder, as it is to a machine that may only read it: a snapshot, or a disk that was put into another one.
+READ_ONLY = ["unshare", "-Urm", "sh", "-c", 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"']
+
+
+@pytest.mark.parametrize("kind", ["past", "killed"])
+def test_a_folder_that_may_only_be_read_is_backed_up(kind, request, file, tmp_path):
+    data = request.getfixturevalue(kind)
+    if shutil.which("unshare") is None or subprocess.run([*READ_ONLY, str(data), "true"], check=False).returncode:
+        pytest.skip("this kernel lets users mount nothing")
+    command = [sys.executable, "-m", "motet", "backup", str(file), "--data", str(data), "--config", os.devnull]
+    done = subprocess.run([*READ_ONLY, str(data), *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    restore(file, tmp_path / "new")
+    with look_at_all(tmp_path / "new" / "store") as (_, _, history):
+        assert history.known(["one"]) == {"one"}
 
 
 @pytest.mark.parametrize("generations", [1, 3])

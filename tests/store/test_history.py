@@ -15,9 +15,11 @@ import pytest
 
 from hub.core.model import ATTEMPTS, JOBS, MOVES, TASKS, WORKFLOWS, Put
 from hub.store.disk import StoreFailed
-from hub.store.history import NAME, History, HistoryDamaged, hidden_in, set_aside
+from hub.store.history import NAME, History, hidden_in
 from hub.store.journal import Journal
 from hub.store.moment import look
+from hub.store.recovery import look as look_at_store
+from hub.store.sqlite import HistoryDamaged, set_aside
 from tests.effort import effort
 
 
@@ -227,6 +229,31 @@ def test_a_look_sees_the_store_and_the_history_of_one_moment_while_both_are_writ
     finally:
         stop.set()
         mover.join()
+    history.close()
+    journal.close()
+
+
+def test_what_moves_while_the_store_is_read_is_seen_once(tmp_path, monkeypatch):
+    store = tmp_path / "store"
+    journal, history = Journal(store), History(store / NAME)
+    journal.append([Put(TASKS, "t1", task(1))])
+    journal.flush()
+    looks = 0
+
+    def look_and_move(folder):
+        """The task is in what was read of the store, and in the history before that is looked at."""
+        nonlocal looks
+        looks += 1
+        found = look_at_store(folder)
+        if looks == 1:
+            history.add({2: one(1)}, 1.0)
+            journal.append([Put(TASKS, "t1", None)])
+            journal.flush()
+        return found
+
+    monkeypatch.setattr("hub.store.moment.look_at_store", look_and_move)
+    with look(store) as (tables, _, past):
+        assert (looks, TASKS in tables and "t1" in tables[TASKS], past.known(["t1"])) == (2, False, {"t1"})
     history.close()
     journal.close()
 
