@@ -111,6 +111,9 @@ class AheadFile:
         os.fdatasync(self._fd)
         self.used += len(data)
 
+    def sync(self) -> None:
+        os.fdatasync(self._fd)
+
     def _reserve(self, size: int) -> None:
         zeros = bytes(max(AHEAD_BYTES, size))
         self._write(zeros, self._reserved)

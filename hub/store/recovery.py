@@ -63,6 +63,10 @@ def load(directory: Path, *, recover: bool) -> State:
         journal = begin_journal(directory, reader.last, reader.lsn)
     else:
         journal = AheadFile(journal_path(directory, reader.last), reader.end)
+        # What a killed hub had written and not synced was read like the rest: a power cut must not take it from below
+        # what is built on it.
+        journal.sync()
+        sync_directory(directory)
     remove_older(directory, reader.base)
     return State(reader.tables, reader.lsn, reader.last, journal, reader.snapshot_bytes)
 

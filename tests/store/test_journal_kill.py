@@ -1,11 +1,15 @@
 """A journal keeps every acknowledged change through kill -9, with snapshots being written all the time."""
 
+import os
 import random
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import pytest
+
+from hub.core.model import Put
 from hub.store.journal import Journal
 
 KILLS = 10
@@ -48,6 +52,47 @@ def test_kill_9_loses_nothing_that_was_acknowledged(directory: Path) -> None:
         assert newest == journal.lsn
         journal.close()
     assert snapshots >= KILLS / 2
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_what_a_killed_hub_left_unsynced_survives_a_power_cut_as_soon_as_it_is_read(directory: Path, disk) -> None:
+    """The history lets go of what the journal says is back in the store."""
+    unsynced: list[tuple[str, int, int]] = []
+
+    def pwrite(fd: int, data: bytes, offset: int) -> int:
+        unsynced.append((disk.name(fd), offset, len(data)))
+        return disk.real_pwrite(fd, data, offset)
+
+    def fdatasync(fd: int) -> None:
+        if b"killed" in os.pread(fd, 1000, 0):
+            raise Killed
+        synced(fd)
+
+    def synced(fd: int) -> None:
+        unsynced[:] = [write for write in unsynced if write[0] != disk.name(fd)]
+
+    disk.pwrite, disk.fdatasync = pwrite, fdatasync
+    journal = Journal(directory)
+    journal.append([Put("t", "killed", {})])
+    with pytest.raises(Killed):
+        journal.flush()
+    journal.close()
+    assert unsynced
+    disk.fdatasync = synced
+    journal = Journal(directory)
+    durable = journal.durable
+    lost = list(unsynced)
+    journal.close()
+    for name, offset, size in lost:
+        with open(directory / name, "r+b") as file:
+            file.seek(offset)
+            file.write(bytes(size))
+    journal = Journal(directory)
+    assert (journal.lsn, list(journal.tables["t"])) == (durable, ["killed"])
+    journal.close()
 
 
 def run_and_kill(directory: Path, lines: int) -> int:
