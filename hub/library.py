@@ -153,13 +153,16 @@ class Library:
 
     def discard(self, blob: str) -> None:
         """Deletes a blob, unless it is needed by now; what is left at the end goes at the next start."""
-        needed = blob in self._wanted or self._modules.with_form(blob) is not None
-        if not (needed or self._closed or blob in self._going):
+        if not (self._needs(blob) or self._closed or blob in self._going):
             self._going[blob] = asyncio.create_task(self._delete(blob))
+
+    def _needs(self, blob: str) -> bool:
+        return blob in self._wanted or self._modules.with_form(blob) is not None
 
     async def _delete(self, blob: str) -> None:
         try:
-            await asyncio.to_thread(self._blobs.delete, blob)
+            with contextlib.suppress(NotFound):  # a sweep may find what is about to go
+                await asyncio.to_thread(self._blobs.delete, blob)
         except (MotetError, OSError) as error:
             log.warning("blob %s could not be deleted: %s", blob, error)
         finally:
@@ -176,7 +179,11 @@ class Library:
         count = await self._runtime.do(Sweep(self._grace_s))
         if count:
             log.info("%d modules that no task refers to were deleted", count)
-        for blob in await asyncio.to_thread(self._blobs.older_than, self._grace_s):
+        old = await asyncio.to_thread(self._blobs.older_than, self._grace_s)
+        loose = [blob for blob in old if not self._needs(blob)]
+        # The module of one may have gone this moment, and not on the disk yet.
+        await self._runtime.settled()
+        for blob in loose:
             self.discard(blob)
 
 

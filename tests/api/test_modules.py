@@ -3,10 +3,13 @@
 import asyncio
 import base64
 import hashlib
+import os
+import threading
 from pathlib import Path
 
 import pytest
 
+from hub.core.commands import Delete
 from hub.core.model import MODULES, Put
 from hub.modules.accept import Accepted, accept
 from hub.store.blobs import Blobs
@@ -177,6 +180,41 @@ async def test_what_nobody_refers_to_goes_at_the_start_when_its_hour_is_over(tmp
         assert [one["tasks"] for one in page["modules"]] == [1]
         await gone(stage, SHA, FORM, orphan)
         assert len(list(stage.runtime.blobs)) == 2
+
+
+async def test_bytes_stay_until_it_is_on_the_disk_that_their_module_has_gone(stage, monkeypatch):
+    await task(stage)
+    await stage.call("DELETE", "/tasks/t")
+    journal, blobs, library = stage.runtime.journal, stage.runtime.blobs, stage.parts.library
+    for blob in (SHA, FORM):
+        os.utime(blobs.path(blob), (0, 0))
+    flush, older_than, delete, settled = journal.flush, blobs.older_than, blobs.delete, stage.runtime.settled
+    loop, may_write, goes_on, known = asyncio.get_running_loop(), threading.Event(), asyncio.Event(), []
+
+    def listed(seconds: float) -> list[str]:
+        found = older_than(seconds)
+        loop.call_soon_threadsafe(stage.runtime.submit, Delete("module", SHA))
+        return found
+
+    def deleted(blob: str) -> None:
+        known.append(journal.durable == journal.lsn)
+        loop.call_soon_threadsafe(goes_on.set)
+        delete(blob)
+
+    async def waits() -> None:
+        goes_on.set()
+        await settled()
+
+    monkeypatch.setattr(journal, "flush", lambda: may_write.wait(10) and flush())
+    monkeypatch.setattr(blobs, "older_than", listed)
+    monkeypatch.setattr(blobs, "delete", deleted)
+    monkeypatch.setattr(stage.runtime, "settled", waits)
+    sweeping = asyncio.create_task(library._sweep())
+    await asyncio.wait_for(goes_on.wait(), 5)
+    may_write.set()
+    await sweeping
+    await asyncio.gather(*library._going.values())
+    assert known and all(known) and not list(blobs)
 
 
 async def test_the_same_upload_again_and_again_while_it_is_deleted_is_never_left_without_its_bytes(stage):
