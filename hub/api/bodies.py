@@ -9,13 +9,10 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 
-from shared.errors import BadRequest, TooLarge
+from hub.api.sizes import check_sizes
+from shared.errors import BadRequest
 
 MAX_BODY = 16 << 20
-# Of a field but `file`, and of all tasks of a body without their files. JSON of empty lists takes twenty times its size
-# in memory, and as a whole body kept everybody else waiting for seconds.
-MAX_FIELD = 1 << 20
-MAX_DEFINITIONS = 8 << 20
 MAX_KEY = 256
 
 
@@ -171,44 +168,14 @@ async def read(request: Request, kind: type[Body], empty: Body | None = None) ->
         return empty
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise BadRequest("send JSON with Content-Type: application/json", "bad_content_type")
-    _check_sizes(raw)
     try:
+        check_sizes(raw, kind, TaskIn)
         body: Body = _DECODERS[kind].decode(raw)
     except msgspec.ValidationError as error:
         raise BadRequest(readable(error), "bad_body") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}", "bad_json") from None
     return body
-
-
-_Fields = dict[str, msgspec.Raw]
-_fields_of = msgspec.json.Decoder(_Fields).decode
-_tasks_of = msgspec.json.Decoder(list[_Fields]).decode
-
-
-def _check_sizes(raw: bytes) -> None:
-    """TooLarge before anything is made of a body; what is no JSON, or of a wrong type, is for others to say."""
-    if len(raw) <= MAX_FIELD:
-        return
-    try:
-        fields = _fields_of(raw)
-        tasks = _tasks_of(fields.pop("tasks")) if "tasks" in fields else []
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return
-    total = sum(_check_fields(one) for one in (fields, *tasks))
-    if total > MAX_DEFINITIONS:
-        raise TooLarge(f"without their files, the tasks have {total} bytes, over {MAX_DEFINITIONS}")
-
-
-def _check_fields(fields: _Fields) -> int:
-    """The bytes of all but `file`."""
-    total = 0
-    for name, value in fields.items():
-        size = 0 if name == "file" else memoryview(value).nbytes
-        if size > MAX_FIELD:
-            raise TooLarge(f"{name[:80]} has {size} bytes, over {MAX_FIELD}")
-        total += size
-    return total
 
 
 def readable(error: msgspec.ValidationError) -> str:

@@ -8,6 +8,8 @@ import msgspec
 from msgspec import UNSET
 
 from hub.api.bodies import GroupIn, TaskIn, readable
+from hub.api.sizes import MAX_TASKS
+from hub.api.turns import in_turns
 from hub.core.abi import ABIS, PRIVILEGED, PUBLISH
 from hub.core.conditions import ON_DEP_FAILURE, RUN_IF
 from hub.core.cron import zone
@@ -20,7 +22,8 @@ from shared import host
 from shared.errors import BadRequest, TooLarge
 from shared.messages import MAX_DOWN
 
-MAX_TASKS = 20_000
+# Of all tasks of a body: what depends on what is looked at as a whole, while everybody else waits.
+MAX_DEPENDENCIES = 200_000
 MAX_ALLOW = 64
 MAX_NAME = 256
 MAX_METADATA = 1 << 20
@@ -54,12 +57,13 @@ def options_of(body: GroupIn) -> Doc:
     return options
 
 
-def tasks_of(body: GroupIn) -> list[Doc]:
+async def tasks_of(body: GroupIn) -> list[Doc]:
     if not body.tasks:
         raise BadRequest("tasks is empty: name at least one", "no_tasks")
-    if len(body.tasks) > MAX_TASKS:
-        raise TooLarge(f"{len(body.tasks)} tasks are over {MAX_TASKS}")
-    return [new_task(task) for task in body.tasks]
+    given = sum(len(task.depends_on or task.dependencies or ()) for task in body.tasks)
+    if given > MAX_DEPENDENCIES:
+        raise TooLarge(f"the tasks have {given} dependencies, over {MAX_DEPENDENCIES}: put a task in between")
+    return [new_task(task) async for task in in_turns(body.tasks)]
 
 
 def new_task(task: TaskIn) -> Doc:

@@ -12,6 +12,7 @@ from hub.api.definitions import check_id, options_of, tasks_of
 from hub.api.finding import group_of, page_of_groups
 from hub.api.looking import plan_view, summary
 from hub.api.tasks import finishes, stop_command
+from hub.api.turns import in_turns
 from hub.api.views import group_view, task_view
 from hub.core import commands
 from hub.core.model import JOBS, PARALLEL, WORKFLOWS, Doc
@@ -28,7 +29,7 @@ async def create_workflow(request: Request) -> Response:
     dry_run = params.flag(request, "dry_run")
     body = await read(request, WorkflowIn)
     id = check_id("workflow_id", body.workflow_id) if body.workflow_id else str(uuid4())
-    specs = await _specs(library_of(request), body.tasks, tasks_of(body), dry_run)
+    specs = await _specs(library_of(request), body.tasks, await tasks_of(body), dry_run)
     command = commands.CreateWorkflow(id, body.name or "", specs, _fresh_ids(specs), dry_run, options_of(body),
                                       await idempotency(request, body.idempotency_key))  # fmt: skip
     group, tasks = await runtime.do(command)
@@ -47,7 +48,7 @@ async def create_job(request: Request) -> Response:
     body = await read(request, JobIn)
     id = check_id("job_id", body.job_id) if body.job_id else str(uuid4())
     mode = body.execution_mode or PARALLEL
-    specs = await _specs(library_of(request), body.tasks, tasks_of(body), False)
+    specs = await _specs(library_of(request), body.tasks, await tasks_of(body), False)
     command = commands.CreateJob(id, body.name or "", mode, specs, _fresh_ids(specs), options_of(body),
                                  await idempotency(request, body.idempotency_key))  # fmt: skip
     group, tasks = await runtime.do(command)
@@ -57,7 +58,7 @@ async def create_job(request: Request) -> Response:
 
 async def _specs(library: Library, tasks: list[TaskIn], specs: list[Doc], dry_run: bool) -> list[Doc]:
     """The definitions, each with the module that its `file` carries."""
-    for task, spec in zip(tasks, specs, strict=True):
+    async for task, spec in in_turns(zip(tasks, specs, strict=True)):
         if task.file:
             data = module_bytes(task.file)
             if not dry_run:

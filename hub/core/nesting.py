@@ -3,14 +3,15 @@
 from typing import Any
 
 MAX_DEPTH = 64
+_HOLDERS = (dict, list)
 
 
 def is_deep(value: Any) -> bool:
     """Whether lists and objects are nested deeper than MAX_DEPTH. Walks level by level, so that no depth breaks it."""
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        inner = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, (dict, list))]
-        if not inner:
+    level = [value] if type(value) in _HOLDERS else []
+    for _ in range(MAX_DEPTH):
+        level = [inner for one in level for inner in (one.values() if type(one) is dict else one)
+                 if type(inner) in _HOLDERS]  # fmt: skip
+        if not level:
             return False
-        level = [item for items in inner for item in items if isinstance(item, (dict, list))]
     return True

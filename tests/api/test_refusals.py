@@ -1,7 +1,11 @@
 """A user's mistake is a clear 4xx, never a 500, and the hub goes on."""
 
+import asyncio
+import tracemalloc
+
 import pytest
 
+from hub.api.turns import in_turns
 from tests.api.stage import ADDITION, FILE
 
 TASK = {"name": "main"}
@@ -113,6 +117,56 @@ async def test_a_field_over_1_mib_and_tasks_over_8_mib_are_413_and_a_file_is_not
     # A file has a limit of its own, and here it is no module.
     answer = await stage.call("POST", "/tasks", {**TASK, "file": "AAAA" * 600_000})
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_module")
+
+
+KEYS = b",".join(b'"%x":1' % number for number in range(300_000))
+
+
+@pytest.mark.parametrize(
+    "path, raw",
+    [
+        ("/jobs", b'{"tasks": [' + b"{}," * 1_000_000 + b"{}]}"),
+        ("/workflows", b'{"tasks": [{}], "tasks": [' + b'{"name": ""},' * 100_000 + b"{}]}"),
+        ("/workflows", b'{"tasks": [{"name": "x",' + KEYS + b"}]}"),
+        ("/jobs", b'{"tasks": [{"name": "x"}],' + KEYS + b"}"),
+        ("/tasks", b'{"name": "x",' + KEYS + b"}"),
+    ],
+)
+async def test_what_would_take_many_times_its_size_is_413_before_it_does(stage, path, raw):
+    tracemalloc.start()
+    try:
+        answer = await stage.http.post(path, content=raw, headers={"Content-Type": "application/json"})
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    assert most < 3 * len(raw) + (12 << 20), "beside the body and copies of it, what stands for 20,000 tasks"
+
+
+async def test_as_many_tasks_and_dependencies_as_allowed_are_taken_and_one_more_is_413(stage):
+    def layered(count):
+        return [{**TASK, "id": f"{at:x}", "depends_on": [f"{before:x}" for before in range(at)]} for at in range(count)]
+
+    for tasks, status in (([TASK] * 20_000, 201), ([TASK] * 20_001, 413), (layered(632), 201), (layered(634), 413)):
+        answer = await stage.call("POST", "/workflows", {"tasks": tasks})
+        assert answer.status_code == status, answer.text[:200]
+        if status == 413:
+            assert answer.json()["code"] == "too_large"
+            assert "20000" in answer.json()["error"]
+
+
+async def test_long_work_lets_others_have_their_turn(monkeypatch):
+    monkeypatch.setattr("hub.api.turns.TURN_S", 0.0)
+    heard = []
+
+    async def hear():
+        for at in range(5):
+            heard.append(at)
+            await asyncio.sleep(0)
+
+    hearing = asyncio.create_task(hear())
+    assert [len(heard) async for _ in in_turns(range(5))] == [1, 2, 3, 4, 5]
+    await hearing
 
 
 async def test_a_body_over_its_limit_is_413(stage):

@@ -11,7 +11,7 @@ from pathlib import Path
 from edge.cpython import host as linux
 from hub import library, listener, telemetry
 from hub.api import bodies as api_bodies
-from hub.api import definitions, events, gate
+from hub.api import definitions, events, gate, sizes
 from hub.api.params import MAX_LIMIT
 from hub.archivist import Bounds
 from hub.assembly import Assembly
@@ -140,14 +140,15 @@ def limits() -> str:
         "What clients ask of a hub",
         ("a body", _bytes(api_bodies.MAX_BODY), "413 `too_large`"),
         ("an uploaded module", _bytes(header.MAX_MODULE), "413 `too_large`"),
-        ("a field of a body, but `file`; `metadata`", _bytes(api_bodies.MAX_FIELD), "413 `too_large`"),
-        ("all tasks of a body, without their files", _bytes(api_bodies.MAX_DEFINITIONS), "413 `too_large`"),
+        ("a field of a body, but `file`; `metadata`", _bytes(sizes.MAX_FIELD), "413 `too_large`"),
+        ("all tasks of a body, without their files", _bytes(sizes.MAX_DEFINITIONS), "413 `too_large`"),
         ("nesting of `inputs`, `metadata`, `for_each`", f"{nesting.MAX_DEPTH} levels", "400 `too_deep`"),
         ("`stdin`", f"{messages.MAX_DOWN:,} characters", "413 `too_large`"),
-        ("tasks of a job or workflow", f"{definitions.MAX_TASKS:,}", "413 `too_large`"),
+        ("tasks of a job or workflow", f"{sizes.MAX_TASKS:,}", "413 `too_large`"),
+        ("what they depend on, in all", f"{definitions.MAX_DEPENDENCIES:,}", "413 `too_large`"),
         (
             "tasks of a `for_each`",
-            f"{fan.MAX_ITEMS}; its `max_items`, at most {definitions.MAX_TASKS:,}",
+            f"{fan.MAX_ITEMS}; its `max_items`, at most {sizes.MAX_TASKS:,}",
             "the task is Failed, `too_large`",
         ),
         ("Pending tasks", f"{Policy().max_pending:,}; `--max-pending`", "429 `too_many_tasks`"),
