@@ -18,8 +18,12 @@ from motet.config import split_address
 from shared import VERSION
 from shared.errors import BadRequest, Conflict, NotFound, Unavailable
 
-# Printed by the board as one line of JSON.
-_FACTS = """
+# Printed by the board as one line of JSON. Of its motet.json the text: its own JSON has less precise numbers.
+_FACTS = (
+    f"""
+names = {[board_main.CONFIG + board_main.NEW, board_main.CONFIG]!r}
+"""
+    + """
 import json, sys
 from binascii import hexlify
 def has(name):
@@ -27,16 +31,20 @@ def has(name):
         return __import__(name)
     except ImportError:
         return None
+def text_of(name):
+    try:
+        with open(name) as file:
+            return file.read()
+    except (OSError, ValueError):
+        return None
 machine, shared = has("machine"), has("shared")
-try:
-    own = open("main.py").read()
-except OSError:
-    own = None
 print(json.dumps({"mpy": getattr(sys.implementation, "_mpy", 0) & 255, "platform": sys.platform,
     "id": hexlify(machine.unique_id()).decode() if hasattr(machine, "unique_id") else "",
-    "wasm3": bool(has("wasm3")), "network": bool(has("network")), "main": own,
+    "wasm3": bool(has("wasm3")), "network": bool(has("network")), "main": text_of("main.py"),
+    "told": [text_of(name) for name in names],
     "frozen": shared.VERSION if shared and not shared.__file__.endswith((".mpy", "lib/shared/__init__.py")) else ""}))
 """
+)
 _FOLDER = f"""
 import os
 if {motet_slots.SLOTS[0]!r} not in os.listdir():
@@ -73,6 +81,19 @@ class Facts:
     network: bool
     main: str | None
     frozen: str
+    # What it has as motet.json, the newest first, each None when there is none.
+    told: list[str | None]
+
+    def config(self) -> dict[str, Any]:
+        """What its next boot would be told."""
+        for text in self.told:
+            try:
+                found = json.loads(text or "")
+            except ValueError:
+                continue
+            if isinstance(found, dict):
+                return found
+        return {}
 
 
 class Board:
@@ -118,30 +139,44 @@ def remembered_path() -> Path:
 
 
 def configuration(wanted: Wanted, facts: Facts) -> dict[str, Any]:
-    """The board's motet.json: what was asked for once is remembered, for its owner alone to read."""
+    """The board's motet.json: as it is there but for what the command was told. What is not there is asked for once
+    and remembered, for its owner alone to read."""
+    config = facts.config()
     path = remembered_path()
     try:
         known = json.loads(path.read_text())
     except (OSError, ValueError):
         known = {}
-    hub = wanted.hub or known.get("hub") or _ask(wanted, "the hub's address as the board sees it (HOST or HOST:PORT)")
-    try:
-        host, port = split_address(hub, 1883)
-    except ValueError:
-        raise BadRequest(f"{hub} is no address: HOST or HOST:PORT is allowed") from None
-    config: dict[str, Any] = {"host": host, "port": port, "id": wanted.id or f"board-{facts.id[-8:] or 'new'}"}
-    known["hub"] = hub
-    if facts.network:
-        ssid = wanted.ssid or known.get("ssid") or _ask(wanted, "the name of the Wi-Fi")
-        key = os.environ.get("MOTET_WIFI_KEY") or (known.get("key") if ssid == known.get("ssid") else None)
-        if key is None:
-            key = _ask(wanted, f"the key of the Wi-Fi {ssid}", secret=True)
-        config["wifi"] = [ssid, key]
-        known.update(ssid=ssid, key=key)
+    is_new = not config.get("host")
+    if wanted.hub or is_new:
+        asked = "the hub's address as the board sees it (HOST or HOST:PORT)"
+        known["hub"] = wanted.hub or known.get("hub") or _ask(wanted, asked)
+        try:
+            config["host"], config["port"] = split_address(known["hub"], 1883)
+        except ValueError:
+            raise BadRequest(f"{known['hub']} is no address: HOST or HOST:PORT is allowed") from None
+    config["id"] = wanted.id or config.get("id") or f"board-{facts.id[-8:] or 'new'}"
+    # One that is a device without Wi-Fi has another network.
+    if facts.network and (wanted.ssid or is_new or config.get("wifi")):
+        config["wifi"] = _wifi(wanted, known, config.get("wifi"))
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(known, file)
     return config
+
+
+def _wifi(wanted: Wanted, known: dict[str, Any], own: Any) -> list[str]:
+    """Name and key. own: those of the board; what is not its own is remembered."""
+    name, secret = own if isinstance(own, list) and len(own) == 2 else (None, None)
+    ssid = wanted.ssid or name or known.get("ssid") or _ask(wanted, "the name of the Wi-Fi")
+    key = os.environ.get("MOTET_WIFI_KEY") or (secret if ssid == name else None)
+    if key is None:
+        key = known.get("key") if ssid == known.get("ssid") else None
+    if key is None:
+        key = _ask(wanted, f"the key of the Wi-Fi {ssid}", secret=True)
+    if [ssid, key] != own:
+        known.update(ssid=ssid, key=key)
+    return [ssid, key]
 
 
 def _ask(wanted: Wanted, what: str, secret: bool = False) -> str:
@@ -161,12 +196,17 @@ def run(wanted: Wanted, url: str, wait_s: float) -> int:
     print(f"a board with {facts.platform} at {board.port}")
     if not facts.wasm3:
         print("its firmware has no wasm3, so it cannot run tasks: see docs/boards.md", file=sys.stderr)
-    config = configuration(wanted, facts)
-    before = _boot(url, config["id"]) if wait_s else None
+    config, before = configuration(wanted, facts), facts.config()
+    kept = [name for name, value in before.items() if config[name] == value]
+    if kept:
+        print(f"it keeps what its {board_main.CONFIG} says of {', '.join(sorted(kept))}")
+    elif any(facts.told) and not before:
+        print(f"its {board_main.CONFIG} was no JSON, and is written anew", file=sys.stderr)
+    boot = _boot(url, config["id"]) if wait_s else None
     _copy(board, facts, config)
     board("reset")
     if wait_s:
-        _wait(url, config["id"], before, wait_s)
+        _wait(url, config["id"], boot, wait_s)
         print(f"{config['id']} is there")
     return 0
 

@@ -63,6 +63,56 @@ def test_what_was_asked_for_is_remembered_and_only_for_its_owner(board: SerialBo
     assert config(board) == {"host": "10.1.2.3", "port": 1883, "id": "one", "wifi": ["garden", "secret"]}
 
 
+BY_HAND = {
+    "host": "10.9.8.7", "port": 8883, "id": "greenhouse", "wifi": ["roof", "its own"], "ca": "ca.der", "watchdog": 8,
+    "password": "hush", "labels": {"site": "roof", "height": 0.1, "floors": 12345678}, "of a later motet": [1, {}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "options, key, changed",
+    [
+        ([], "", {}),
+        (["--id", "shed", "--ssid", "garden"], "secret", {"id": "shed", "wifi": ["garden", "secret"]}),
+        (["--hub", "10.1.2.3"], "new", {"host": "10.1.2.3", "port": 1883, "wifi": ["roof", "new"]}),
+    ],
+)
+def test_what_was_set_by_hand_stays_but_for_what_the_command_was_told(
+    board: SerialBoard, options: list[str], key: str, changed: dict[str, Any]
+) -> None:
+    (board.folder / "motet.json").write_text(json.dumps(BY_HAND))
+    done = flash(board, "--wait", "0", *options, key=key)
+    assert done.returncode == 0, done.stderr
+    assert config(board) == {**BY_HAND, **changed}
+    kept = sorted(BY_HAND.keys() - changed.keys())
+    assert f"keeps what its motet.json says of {', '.join(kept)}\n" in done.stdout
+    assert not any(word in done.stdout + done.stderr for word in ("hush", "its own"))
+
+
+@pytest.mark.parametrize("new, counts", [(BY_HAND, BY_HAND), (None, {**BY_HAND, "id": "older"})])
+def test_where_the_last_flash_was_cut_off_what_is_whole_counts(board: SerialBoard, new: Any, counts: Any) -> None:
+    (board.folder / "motet.json").write_text(json.dumps({**BY_HAND, "id": "older"}))
+    (board.folder / "motet.json.new").write_text(json.dumps(new) if new else json.dumps(BY_HAND)[:20])
+    assert flash(board, "--wait", "0", key="").returncode == 0
+    assert config(board) == counts
+
+
+def test_a_board_without_wifi_stays_so(board: SerialBoard) -> None:
+    wired = {"host": "10.9.8.7", "id": "wired", "labels": {"site": "cellar"}}
+    (board.folder / "motet.json").write_text(json.dumps(wired))
+    assert flash(board, "--wait", "0").returncode == 0
+    assert config(board) == wired
+
+
+@pytest.mark.parametrize("text", ['{"host": "10.9.8.7", "labels": {', "[1]", ""])
+def test_what_is_no_configuration_is_written_anew(board: SerialBoard, text: str) -> None:
+    (board.folder / "motet.json").write_text(text)
+    done = flash(board, "--hub", "10.1.2.3", "--ssid", "garden", "--wait", "0", "--id", "one")
+    assert done.returncode == 0
+    assert ("written anew" in done.stderr) == bool(text)
+    assert config(board) == {"host": "10.1.2.3", "port": 1883, "id": "one", "wifi": ["garden", "secret"]}
+
+
 def test_a_program_of_its_own_is_not_replaced(board: SerialBoard) -> None:
     (board.folder / "main.py").write_text("print('mine')")
     done = flash(board, "--hub", "10.1.2.3", "--ssid", "garden", "--wait", "0")
