@@ -79,7 +79,7 @@ def _task_violations(engine: Engine, task: Task) -> list[str]:
         found.append(f"is queued and {states.NAMES[task.state]}")
     if task.wanted != (task.doc.get("queued_at") is not None):
         found.append("is queued in memory and not in its document, or the other way round")
-    if task.state == states.PENDING and task.waiting != unsettled(task):
+    if task.state not in states.ENDED and task.waiting != unsettled(task):
         found.append(f"waits for {unsettled(task)} tasks and counts {task.waiting}")
     gates = [gate.state for gate in task.gates]
     idle = task.group is not None and task.state == states.PENDING and not task.wanted

@@ -180,10 +180,11 @@ def settle(world: World, task: Task) -> None:
         if settled.state == states.FAILED and settled.group is not None and settled.group.fail_fast:
             done.extend(_halt(world, settled.group))
         for child in settled.children.values():
-            if child.state != states.PENDING:
+            if child.state in states.ENDED:
                 continue
+            # One that runs may yet be tried again: its parents began anew behind its back.
             child.waiting -= 1
-            if not child.waiting and not child.wanted:
+            if not child.waiting and not child.wanted and child.state == states.PENDING:
                 _decide(world, child)
                 if child.state in states.SETTLED:
                     done.append(child)

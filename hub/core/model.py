@@ -134,7 +134,7 @@ class Task:
         self.children: dict[str, Task] = {}
         # Cost of the longest way from here to an end of the graph, its own included.
         self.path = 0.0
-        # While Pending: how many of parents and previous have not settled.
+        # Until it has ended: how many of parents and previous have not settled.
         self.waiting = 0
         self.group = group
         # The task whose results a link shares, and the links that share this one's.

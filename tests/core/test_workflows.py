@@ -87,6 +87,20 @@ def test_a_workflow_that_runs_does_not_start_twice(play):
         play.do(commands.Start("workflow", "wf"))
 
 
+def test_what_runs_behind_a_workflow_that_runs_again_is_tried_again_as_ever(play):
+    play.join("d1")
+    play.workflow(spec("first"))
+    play.end("first")
+    play.task("behind", depends_on=["first"], retries=1, backoff="none")
+    play.do(commands.Start("workflow", "wf"))
+    play.end("first")
+    play.end("behind", ok=False)
+    play.pass_time(0)
+    assert play.states("first", "behind") == ["Completed", "Scheduled"]
+    play.end("behind")
+    assert play.states("first", "behind") == ["Completed", "Completed"]
+
+
 def test_a_workflow_that_has_ended_runs_again_as_a_whole(play):
     play.workflow(spec("a"), spec("b", ["a"]))
     play.end("a")
