@@ -120,7 +120,7 @@ class Archivist:
         self._disk.shutdown()
 
     async def calm(self) -> None:
-        """Looks at once, and returns when nothing is left to do, or can be done any more."""
+        """Looks at once, and returns when nothing is left to do, or can be done for now."""
         if self._worker is not None and not self._worker.done():
             self._calm.clear()
             self._wake.set()
@@ -143,6 +143,7 @@ class Archivist:
             except StoreFailed as failure:
                 log.info("ended runs stay where they are for now: %s", failure.message)
                 wait_s = AGAIN_S
+                self._calm.set()
             except HistoryDamaged as damage:
                 log.critical("ended runs are not moved any more: %s", damage.message)
                 return self._calm.set()
