@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from hub.api.drawing import label
 from hub.api.views import time_text
-from hub.core.attempts import listed
+from hub.core.entries import listed
 from hub.core.fan import parts_of
 from hub.core.model import ATTEMPTS, Doc, Group, Task
 from hub.core.world import old_attempts

@@ -5,8 +5,8 @@ import contextlib
 from datetime import UTC, datetime
 
 from hub.core.abi import Module
-from hub.core.attempts import listed
 from hub.core.engine import group_times
+from hub.core.entries import listed
 from hub.core.fan import results_by_proplet
 from hub.core.model import JOBS, REPORTED, Doc, Group, Proplet
 from hub.core.schedules import KINDS, recurring
@@ -79,8 +79,9 @@ def task_view(runtime: Readable, doc: Doc, full_file: bool = False) -> Doc:
         view["proplet_results"] = results_by_proplet(runtime.engine.world, doc)
     if doc.get("retry_at") is not None:
         view["retry_at"] = time_text(doc["retry_at"])
-    if doc.get("attempts"):
-        view["attempts"] = [attempt_view(attempt) for attempt in listed(doc)]
+    attempts = listed(doc)
+    if attempts:
+        view["attempts"] = [attempt_view(attempt) for attempt in attempts]
     if state == states.PENDING:
         task = runtime.engine.world.tasks.get(doc["id"])
         reason = runtime.engine.pending_reason(task) if task else None

@@ -9,6 +9,7 @@ from hub.core import flow, outputs, passing, quarantine, retries, reuse
 from hub.core.abi import reads_environment
 from hub.core.codes import classify
 from hub.core.commands import Progress, Result, Started
+from hub.core.entries import entry
 from hub.core.model import (
     ATTEMPTS,
     ATTEMPTS_KEPT,
@@ -24,6 +25,7 @@ from hub.core.world import World, attempt_id
 from shared import states
 from shared.errors import TaskFailure
 
+_REPORTED = frozenset(REPORTED)
 # Of a result that came too late, what is kept in the attempt's entry.
 _SUPERSEDED = ("ok", "outputs", "error", "duration_ms")
 
@@ -51,16 +53,9 @@ def dispatch(world: World) -> None:
             flow.settle(world, task)
             continue
         task.attempt = number = task.attempt + 1
-        entry = {"number": number, "proplet_id": proplet.id, "queued_at": queued_at, "dispatched_at": now.wall}
-        attempts = [*(doc.get("attempts") or ()), entry]
-        if len(attempts) > ATTEMPTS_KEPT:
-            oldest = attempts.pop(0)
-            world.keep_doc(ATTEMPTS, {**oldest, "id": attempt_id(task.id, oldest["number"]), "task": task.id})
-            if oldest["number"] > OLDER_KEPT:
-                world.forget(ATTEMPTS, attempt_id(task.id, oldest["number"] - OLDER_KEPT))
-        changes = {"attempt": number, "proplet_id": proplet.id, "attempts": attempts, "queued_at": None}
-        if doc.get("start_time") is not None:
-            changes["start_time"] = None
+        if number > ATTEMPTS_KEPT:
+            _set_aside(world, task)
+        changes = {"attempt": number, "proplet_id": proplet.id, "dispatched_at": now.wall}
         world.move(task, states.SCHEDULED, changes)
         _hold(world, task, proplet)
         task.resends = 0
@@ -71,14 +66,28 @@ def dispatch(world: World) -> None:
         world.send(proplet.id, "start", fields)
 
 
-_PASSED_ON = ("env", "cli_args", "stdin", "allow", "daemon")
+def _set_aside(world: World, task: Task) -> None:
+    """Keeps the oldest attempt beside the task's document, which lists so many and no more."""
+    attempts: list[Doc] = task.doc.get("attempts") or []
+    if len(attempts) < ATTEMPTS_KEPT:
+        return  # it bears the id, and goes on with the numbers, of a task that was deleted
+    oldest, number = attempts[0], attempts[0]["number"]
+    world.keep_doc(ATTEMPTS, {**oldest, "id": attempt_id(task.id, number), "task": task.id})
+    if number > OLDER_KEPT:
+        world.forget(ATTEMPTS, attempt_id(task.id, number - OLDER_KEPT))
+    world.write(task, {"attempts": attempts[1:]})
+
+
+# Of a task's definition, what the start message has as well, and what makes its limits other than the usual ones.
+_PASSED_ON = frozenset(("env", "cli_args", "stdin", "allow", "daemon"))
+_LIMITING = frozenset(("daemon", "timeout", "limits"))
 
 
 def start_fields(world: World, task: Task) -> Doc:
     """The start message (protocol.md) but for the attempt; TaskFailure when the module or its inputs cannot be had."""
-    doc, policy = task.doc, world.policy
+    doc = task.doc
+    given = doc.keys()
     module, call = world.call(task)
-    timeout_s = None if doc.get("daemon") else doc.get("timeout", policy.task_timeout_s)
     fields = {
         "task": task.id,
         "module": module.doc["prepared"],
@@ -87,11 +96,10 @@ def start_fields(world: World, task: Task) -> Doc:
         "abi": call.abi,
         "function": call.function,
         "inputs": passing.arguments(task, call, module),
-        "limits": policy.limits(timeout_s, doc.get("limits")),
+        "limits": world.usual_limits if given.isdisjoint(_LIMITING) else world.policy.limits(doc),
     }
-    for key in _PASSED_ON:
-        if key in doc:
-            fields[key] = doc[key]
+    if not given.isdisjoint(_PASSED_ON):
+        fields.update({key: doc[key] for key in doc if key in _PASSED_ON})
     if task.parents:
         results = fields["parent_results"] = passing.parent_results(task)
         if reads_environment(call, module):
@@ -119,7 +127,9 @@ def watch(world: World, task: Task) -> None:
         world.timers.add(task.lease_until, LEASE, task.id)
 
 
-def _release(world: World, task: Task) -> None:
+def _release(world: World, task: Task, outcome: str) -> None:
+    """Takes an attempt off the proplet's books."""
+    world.counts.attempts[outcome] += 1
     proplet = world.proplets[task.doc["proplet_id"]]
     proplet.running.pop(task.id, None)
     world.placer.update(proplet)
@@ -130,6 +140,8 @@ def take_up(world: World) -> None:
     for task in world.tasks.values():
         if task.state in states.ACTIVE and not task.is_fan:
             _hold(world, task, world.proplets[task.doc["proplet_id"]])
+        elif task.state != states.PENDING:
+            continue
         elif task.doc.get("retry_at") is not None:
             # No longer than it was to wait at first: a gateway without a clock of its own may come back in 1970.
             left = max(0.0, task.doc["retry_at"] - world.now.wall)
@@ -215,22 +227,21 @@ def _wait(task: Task) -> float:
 
 
 def _complete(world: World, task: Task, fields: Doc) -> None:
-    changes = _end_attempt(world, task, "completed")
+    _release(world, task, "completed")
     begin, end = _times(world, task)
-    changes["start_time"], changes["finish_time"] = begin, end
     world.counts.ran.add(end - begin)
-    for key, value in fields.items():
-        if key in REPORTED:
-            changes[key] = value
     # What a program printed is its result, unless the device says another.
-    text = fields.get("text", fields.get("stdout"))
+    text = fields["text"] if "text" in fields else fields.get("stdout")
+    changes = {"start_time": begin, "finish_time": end, "results": "" if text is None else text}
+    for key in fields:
+        if key in _REPORTED:
+            changes[key] = fields[key]
     if "outputs" not in fields:
         if text is not None:
             changes["outputs"] = outputs.of_text(text)
         elif "output" in fields:
             # Bytes that are no text: their base64 is what other tasks can be given.
             changes["outputs"] = [fields["output"]]
-    changes["results"] = "" if text is None else text
     world.move(task, states.COMPLETED, changes)
     reuse.remember(world, task)
     flow.settle(world, task)
@@ -263,7 +274,7 @@ def _times(world: World, task: Task) -> tuple[float, float]:
     """When the run began (its dispatch, if `started` was lost) and now, its end. Wall seconds."""
     begin = task.doc.get("start_time")
     if begin is None:
-        begin = _begin(world, task, task.doc["attempts"][-1]["dispatched_at"])
+        begin = _begin(world, task, task.doc["dispatched_at"])
     return begin, max(world.now.wall, begin)
 
 
@@ -284,32 +295,12 @@ def current(world: World, device: str, id: str, attempt: int) -> Task | None:
     return task if task.attempt == attempt and task.doc.get("proplet_id") == device else None
 
 
-def _end_attempt(world: World, task: Task, outcome: str, more: Doc | None = None) -> Doc:
-    """Frees the slot; what the task's document is to say of the attempt, for the caller to write with its end."""
-    _release(world, task)
-    world.counts.attempts[outcome] += 1
-    entry = {"outcome": outcome, "finish_time": world.now.wall}
-    begin = task.doc.get("start_time")
-    if begin is not None:
-        entry["start_time"] = begin
-    if more:
-        entry.update(more)
-    return {"attempts": _noted(task, entry)}
-
-
-def listed(doc: Doc) -> list[Doc]:
-    """The attempts in a task's document. When the one that runs began, the task itself says until its end."""
-    attempts: list[Doc] = doc.get("attempts") or []
-    if doc["state"] != states.RUNNING or not attempts:
-        return attempts
-    return [*attempts[:-1], {**attempts[-1], "start_time": doc.get("start_time")}]
-
-
-def _noted(task: Task, more: Doc) -> list[Doc]:
-    """The attempts with something added to the current one."""
-    attempts: list[Doc] = task.doc["attempts"].copy()
-    attempts[-1] = attempts[-1] | more
-    return attempts
+def _end_attempt(world: World, task: Task, outcome: str, more: Doc) -> Doc:
+    """Frees the slot of an attempt that did not complete its task; what the document is to say of it, for the caller
+    to write."""
+    _release(world, task, outcome)
+    ended = {**entry(task.doc), "outcome": outcome, "finish_time": world.now.wall, **more}
+    return {"attempts": [*(task.doc.get("attempts") or ()), ended], "queued_at": None, "dispatched_at": None}
 
 
 def _summary(fields: Doc) -> Doc:
@@ -322,10 +313,10 @@ def _keep_superseded(world: World, command: Result) -> None:
     if task is None:
         return
     attempts: list[Doc] = task.doc.get("attempts") or []
-    for at, entry in enumerate(attempts):
-        ours = entry["number"] == command.attempt and entry["proplet_id"] == command.device
-        if ours and entry.get("outcome") == "lost" and "superseded" not in entry:
-            kept = {**entry, "superseded": _summary(command.fields)}
+    for at, one in enumerate(attempts):
+        ours = one["number"] == command.attempt and one["proplet_id"] == command.device
+        if ours and one.get("outcome") == "lost" and "superseded" not in one:
+            kept = {**one, "superseded": _summary(command.fields)}
             world.write(task, {"attempts": [*attempts[:at], kept, *attempts[at + 1 :]]})
 
 
@@ -336,6 +327,7 @@ def lost(world: World, task: Task, why: str) -> None:
     """Fences the current attempt: whatever its device reports from now on is not this task's result."""
     losses = (task.doc.get("losses") or 0) + 1
     failure = flow.failure("device_lost", why, "unknown")
+    begin, end = _times(world, task)
     world.write(task, _end_attempt(world, task, "lost", {"error_info": failure["error_info"]}))
     rule = loss_rule(task)
     if task.doc.get("stopping"):
@@ -343,7 +335,6 @@ def lost(world: World, task: Task, why: str) -> None:
     elif rule == "interrupt":
         flow.interrupt(world, task, why, "device_lost")
     elif rule == "fail" or losses > LOSSES_ALLOWED or not _repeatable(task) or _halted(task):
-        begin, end = _times(world, task)
         world.move(task, states.FAILED, {"start_time": begin, "finish_time": end, **failure})
         flow.settle(world, task)
     else:

@@ -77,7 +77,7 @@ def _task_violations(engine: Engine, task: Task) -> list[str]:
             found.append("is active and on no proplet's books")
     if task.wanted and task.state != states.PENDING:
         found.append(f"is queued and {states.NAMES[task.state]}")
-    if task.wanted != (task.doc.get("queued_at") is not None):
+    if task.wanted != (task.state == states.PENDING and task.doc.get("queued_at") is not None):
         found.append("is queued in memory and not in its document, or the other way round")
     if task.state not in states.ENDED and task.waiting != unsettled(task):
         found.append(f"waits for {unsettled(task)} tasks and counts {task.waiting}")

@@ -104,7 +104,7 @@ class Engine:
             if world.placer.length and not self.draining:
                 attempts.dispatch(world)
             # What fails at its dispatch or its beginning makes room for what its group holds back.
-            if not world.ended_parts and not world.has_room():
+            if not world.ended_parts and not (world.held and world.has_room()):
                 break
             ended, world.ended_parts = world.ended_parts, []
             for part in ended:

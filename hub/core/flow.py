@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from hub.core import conditions, expressions, passing, removal, reuse
 from hub.core.codes import classify
 from hub.core.commands import Start, Stop, StopAll
+from hub.core.entries import listed
 from hub.core.graph import unsettled
 from hub.core.model import REPORTED, WORKFLOWS, Doc, Group, Task
 from hub.core.timing import DEADLINE
@@ -22,6 +23,8 @@ FRESH: Doc = {
     "error_info": None,
     "stopping": None,
     "proplet_id": None,
+    "queued_at": None,
+    "dispatched_at": None,
     "losses": None,
     "failures": None,
     "bound_to": None,
@@ -73,7 +76,7 @@ def _start_group(world: World, group: Group, kind: str) -> None:
     resume = kind == "workflow" and state == states.INTERRUPTED
     again = state in states.ENDED
     inside = {task.id for task in own}
-    roots = [task for task in own if all(gate.id not in inside for gate in task.gates)]
+    roots = [task for task in own if not task.gates or inside.isdisjoint([gate.id for gate in task.gates])]
     for task in own if kind == "job" else roots:
         check_startable(task)
     if again:
@@ -159,7 +162,10 @@ def reset(world: World, tasks: list[Task]) -> None:
     for task in tasks:
         if task.state != states.PENDING:
             removal.drop_parts(world, task)
-            world.move(task, states.PENDING, {key: None for key in FRESH if task.doc.get(key) is not None})
+            changes: Doc = {key: None for key in FRESH if task.doc.get(key) is not None}
+            if "dispatched_at" in changes:
+                changes["attempts"] = listed(task.doc)
+            world.move(task, states.PENDING, changes)
     # Only now are all states what they will be; the children of a task that had settled wait for it again.
     waiting = {task.id: task for task in tasks}
     for task in tasks:

@@ -1,7 +1,7 @@
 """Graphs of tasks: a cycle named as the seeds name it, levels, links and the longest way, without recursion."""
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from hub.core.model import Task
 from shared import states
@@ -71,8 +71,8 @@ def find_cycle(parents: Sequence[Sequence[int]]) -> list[int]:
     return []
 
 
-def check_acyclic(parents: Sequence[Sequence[int]], labels: Sequence[str]) -> list[int]:
-    """The levels, or BadRequest that names the cycle in the seeds' words.
+def check_acyclic(parents: Sequence[Sequence[int]], label: Callable[[int], str]) -> list[int]:
+    """The levels, or BadRequest that names the cycle in the seeds' words, each task by its label.
 
     The two tasks named are the cycle's task listed first in the request and, of the cycle, the one that depends on
     it; the whole cycle is in detail["cycle"], each depending on the one behind it.
@@ -85,19 +85,22 @@ def check_acyclic(parents: Sequence[Sequence[int]], labels: Sequence[str]) -> li
     cycle = cycle[first:] + cycle[:first]
     raise BadRequest(
         "DAG validation failed: circular dependency detected: cycle detected involving tasks "
-        f"{labels[cycle[0]]} and {labels[cycle[-1]]}",
+        f"{label(cycle[0])} and {label(cycle[-1])}",
         "cycle",
-        {"cycle": [labels[node] for node in cycle]},
+        {"cycle": [label(node) for node in cycle]},
     )
 
 
-def link(task: Task, parents: Iterable[Task], previous: Task | None = None) -> None:
+def link(task: Task, parents: list[Task], previous: Task | None = None) -> None:
     """Makes the task wait for others."""
-    task.wait_for(list(parents), previous)
-    for parent in task.gates:
-        parent.children[task.id] = task
-    task.waiting = unsettled(task) if task.gates else 0
-    task.late = not task.waiting
+    task.wait_for(parents, previous)
+    waiting = 0
+    for gate in task.gates:
+        gate.children[task.id] = task
+        if gate.state not in states.SETTLED:
+            waiting += 1
+    task.waiting = waiting
+    task.late = not waiting
 
 
 def rank(tasks: Iterable[Task]) -> None:
@@ -106,12 +109,19 @@ def rank(tasks: Iterable[Task]) -> None:
     ends = [task for task in tasks if not task.children]
     while ends:
         task = ends.pop()
-        task.path = task.cost + max((child.path for child in task.children.values()), default=0.0)
+        task.path = _path(task)
         for gate in task.gates:
-            if gate.id in waiting:
-                waiting[gate.id] -= 1
-                if not waiting[gate.id]:
+            left = waiting.get(gate.id)
+            if left is not None:
+                waiting[gate.id] = left - 1
+                if left == 1:
                     ends.append(gate)
+
+
+def _path(task: Task) -> float:
+    """The longest way from here, those of its children being known."""
+    children = task.children
+    return task.cost + max([child.path for child in children.values()]) if children else task.cost
 
 
 def rank_up(task: Task) -> None:
@@ -119,7 +129,7 @@ def rank_up(task: Task) -> None:
     todo = [task]
     while todo:
         one = todo.pop()
-        path = one.cost + max((child.path for child in one.children.values()), default=0.0)
+        path = _path(one)
         if path > one.path:
             one.path = path
             todo.extend(one.gates)

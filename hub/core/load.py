@@ -51,7 +51,7 @@ def take_in(world: World, tables: dict[str, dict[str, Doc]]) -> list[Task]:
     for task in tasks:
         doc = task.doc
         previous = doc.get("after")
-        link(task, (world.tasks[id] for id in doc.get("depends_on") or ()), previous and world.tasks[previous])
+        link(task, [world.tasks[id] for id in doc.get("depends_on") or ()], previous and world.tasks[previous])
     for task in tasks:
         origin = task.doc.get("origin") or {}
         if origin.get("type") in ("broadcast", "for_each") and origin["id"] in world.tasks:

@@ -67,8 +67,10 @@ class Policy:
     keep_bytes: int = 32 << 20
     keep_s: float = 7 * 86_400.0
 
-    def limits(self, timeout_s: float | None, own: Doc | None) -> Doc:
-        """The limits of a start message; own: those that the task has set itself."""
+    def limits(self, doc: Doc) -> Doc:
+        """The limits of a start message; doc: the task's, which may set some of them itself."""
+        timeout_s = None if doc.get("daemon") else doc.get("timeout", self.task_timeout_s)
+        own = doc.get("limits")
         limits = {
             "timeout_ms": None if timeout_s is None else int(timeout_s * 1000),
             "memory_pages": self.memory_pages,
@@ -97,6 +99,7 @@ class Task:
         "attempt",
         "call",
         "children",
+        "cost",
         "delayed",
         "dispatched",
         "doc",
@@ -130,7 +133,10 @@ class Task:
         # As the document says it; read some twenty times in a run.
         self.state: int = doc["state"]
         self.attempt: int = doc.get("attempt", 0)
-        self.wait_for([])
+        self.parents: list[Task] = []
+        self.previous: Task | None = None
+        # Every task whose end it waits for, each once: the one before may be depended on as well.
+        self.gates = self.parents
         self.children: dict[str, Task] = {}
         # Cost of the longest way from here to an end of the graph, its own included.
         self.path = 0.0
@@ -170,8 +176,11 @@ class Task:
         # Its module and how that is called, once that was asked for (hub.core.world).
         self.call: Any = None
         self.is_fan = bool(doc.get("broadcast")) or doc.get("for_each") is not None
+        # Seconds it is thought to take; without a hint each task counts the same.
+        cost = doc.get("cost")
+        self.cost: float = 1.0 if cost is None else cost
         # It runs when all it depends on is Completed, and is Skipped otherwise.
-        self.plain = CONDITIONS.isdisjoint(doc)
+        self.plain = doc.keys().isdisjoint(CONDITIONS)
         # The group that counts it: a daemon belongs to one and does not count for its completion.
         self.tally = None if doc.get("daemon") else self.group
 
@@ -187,12 +196,6 @@ class Task:
         return self.doc.get("pinned_to") or self.doc.get("bound_to")
 
     @property
-    def cost(self) -> float:
-        """Seconds it is thought to take; without a hint each task counts the same."""
-        given = self.doc.get("cost")
-        return 1.0 if given is None else given
-
-    @property
     def wanted(self) -> bool:
         """It will run by itself: it waits for a proplet, for its group, or for its next attempt."""
         return bool(self.ticket) or self.delayed
@@ -201,7 +204,6 @@ class Task:
         """Puts it behind others. previous: the task before it in a sequential job; it gates, but passes no data."""
         self.parents = parents
         self.previous = previous
-        # Every task whose end this one waits for, each once: the one before may be depended on as well.
         self.gates = parents if previous is None or previous in parents else [*parents, previous]
 
 
@@ -351,7 +353,6 @@ class Proplet:
         if len(self.modules) > MAX_MODULES:
             del self.modules[next(iter(self.modules))]
 
-    @property
     def is_free(self) -> bool:
         """Whether it can take a task now."""
         return len(self.running) < self.slots and self.connected and self.greeted and self.alive

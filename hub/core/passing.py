@@ -27,7 +27,7 @@ def by_name(task: Task) -> dict[str, Task]:
 
 def _value(parent: Task) -> Any:
     if parent.state == states.COMPLETED:
-        return parent.origin_of_values.doc.get("outputs")
+        return (parent.source or parent).doc.get("outputs")
     if parent.state == states.FAILED:
         return {"error_info": parent.doc.get("error_info")}
     return None

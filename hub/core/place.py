@@ -16,7 +16,7 @@ def demand(module: Module, abi: str = CALL) -> Need:
 
 def need_of(doc: Doc, module: Module, abi: str) -> Need:
     """What the task with this document asks for, and what its module does when it is called by that ABI."""
-    own = demand(module, abi)
+    own = module.need if abi == CALL else demand(module, abi)
     placement, resources = doc.get("placement"), doc.get("resources")
     if not placement and not resources:
         return own
@@ -82,22 +82,27 @@ class Placer:
         self._ready: dict[str, dict[Need, _Line]] = {}
 
     def issue(self, task: Task) -> None:
-        """Gives the task a new place in line; any entry it had before no longer stands."""
+        """Gives a task that waits elsewhere a ticket; any entry it had before no longer stands."""
         self._tickets += 1
         task.ticket = self._tickets
 
     def push(self, task: Task) -> None:
-        self.issue(task)
+        """Puts the task in line, with a ticket of its own."""
+        self._tickets += 1
+        task.ticket = self._tickets
         self.length += 1
-        self._line(task).queue.push(task)
+        pin = task.pin
+        line = self._anyone if pin is None and task.need is ANYONE else self._line(task.need, pin)
+        line.queue.push(task)
 
     def remove(self, task: Task) -> None:
+        """Takes it out of line."""
         task.ticket = 0
         self.length -= 1
 
     def update(self, proplet: Proplet) -> None:
         """Tells that a proplet's free slots, or what it has to offer, may have changed."""
-        free = proplet.is_free
+        free = proplet.is_free()
         _enlist(self._anyone, proplet, free)
         if self._lines:
             for need, line in self._lines.items():
@@ -111,10 +116,7 @@ class Placer:
             else:
                 self._ready.pop(proplet.id, None)
 
-    def _line(self, task: Task) -> _Line:
-        pin, need = task.pin, task.need
-        if pin is None and need is ANYONE:
-            return self._anyone
+    def _line(self, need: Need, pin: str | None) -> _Line:
         lines = self._lines if pin is None else self._pinned.setdefault(pin, {})
         if need not in lines:
             line = lines[need] = _Line()
@@ -128,9 +130,10 @@ class Placer:
 
     def matches(self) -> Iterator[tuple[Task, Proplet]]:
         """Pairs in the order of dispatch. The caller takes the slot and calls update() before it asks for more."""
-        while self._anyone.free:
-            chosen = self._anyone
-            best: Entry | None = chosen.queue.peek()
+        anyone = self._anyone
+        while self.length and anyone.free:
+            chosen = anyone
+            best: Entry | None = anyone.queue.peek()
             for line in self._others() if self._ready or self._lines else ():
                 entry = line.queue.peek()
                 if entry is not None and (best is None or entry < best):
@@ -138,11 +141,12 @@ class Placer:
             if best is None:
                 return
             task = chosen.queue.pop()
-            self.remove(task)
+            task.ticket = 0
+            self.length -= 1
             proplet = chosen.next()
-            if chosen is not self._anyone:
+            if chosen is not anyone:
                 # A turn taken here is a turn taken in the round of all.
-                self._anyone.free[proplet.id] = self._anyone.free.pop(proplet.id)
+                anyone.free[proplet.id] = anyone.free.pop(proplet.id)
             yield task, proplet
 
     def _others(self) -> Iterator[_Line]:

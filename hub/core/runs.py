@@ -16,15 +16,16 @@ COPY, LINK, ARCHIVE = "copy", "link", "archive"
 # What belongs to a run or to one task's life, and so not to a copy's definition.
 _OF_A_RUN = frozenset(REPORTED).union(
     """
-    seq state created_at updated_at start_time finish_time results error error_info attempt attempts queued_at retry_at
-    failures losses stopping stop_message stop_code proplet_id bound_to parts runs cached cache_key progress
-    progress_message next_run last_run last_firing run_count anchor missed last_missed queued_slot queued_in
-    decided_at corrections given_up archived origin scheduled_for workflow_id job_id after dedup_key idempotency_key
+    seq state created_at updated_at start_time finish_time results error error_info attempt attempts queued_at
+    dispatched_at retry_at failures losses stopping stop_message stop_code proplet_id bound_to parts runs cached
+    cache_key progress progress_message next_run last_run last_firing run_count anchor missed last_missed queued_slot
+    queued_in decided_at corrections given_up archived origin scheduled_for workflow_id job_id after dedup_key
+    idempotency_key
     """.split()
 )
 # What an archive keeps of the run beside the definition.
 _SHOWN = (*REPORTED, "state", "start_time", "finish_time", "results", "error", "error_info", "attempt", "attempts",
-          "progress", "proplet_id", "cached")  # fmt: skip
+          "queued_at", "dispatched_at", "progress", "proplet_id", "cached")  # fmt: skip
 
 
 # --- retry

@@ -51,8 +51,9 @@ class Shelf(dict[str, Module]):
         """A task, or so many, refer to this module from now on."""
         module = self.get(id or "")
         if module is not None:
+            if not module.tasks:
+                self.unused.pop(module.id, None)
             module.tasks += tasks
-            self.unused.pop(module.id, None)
 
     def release(self, id: str | None, mono: float) -> None:
         """A task refers to it no longer."""

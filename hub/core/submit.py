@@ -49,7 +49,7 @@ def create_workflow(world: World, command: CreateWorkflow) -> tuple[Group, list[
     if known is not None and known[1] in world.workflows:
         return world.workflows[known[1]], list(world.workflows[known[1]].tasks.values())
     ids, parents = _resolve(world, command.specs, command.fresh_ids)
-    graph.check_acyclic(parents, _labels(command.specs))
+    graph.check_acyclic(parents, lambda at: _label(command.specs[at]))
     definitions = _definitions(ids, command.specs, parents, {"workflow_id": command.id})
     doc = {"id": command.id, "name": command.name, **command.options}
     if command.dry_run:
@@ -58,7 +58,7 @@ def create_workflow(world: World, command: CreateWorkflow) -> tuple[Group, list[
     group = _admit_group(world, WORKFLOWS, world.workflows, doc)
     tasks = [world.admit(definition, group) for definition in definitions]
     for task, deps in zip(tasks, parents, strict=True):
-        link(task, (tasks[at] for at in deps))
+        link(task, [tasks[at] for at in deps])
     rank(tasks)
     reuse.keep_request(world, command.request, "workflow", group.id)
     return group, tasks
@@ -75,7 +75,7 @@ def create_job(world: World, command: CreateJob) -> tuple[Group, list[Task]]:
     sequential = command.mode == SEQUENTIAL
     # In a sequential job each task also waits for the one before it: that edge counts when cycles are looked for.
     gates = [[*deps, at - 1] if sequential and at else list(deps) for at, deps in enumerate(parents)]
-    graph.check_acyclic(gates, _labels(command.specs))
+    graph.check_acyclic(gates, lambda at: _label(command.specs[at]))
     doc = {"id": command.id, "name": command.name, "execution_mode": command.mode, **command.options}
     group = _admit_group(world, JOBS, world.jobs, doc)
     tasks: list[Task] = []
@@ -84,7 +84,7 @@ def create_job(world: World, command: CreateJob) -> tuple[Group, list[Task]]:
             definition["after"] = ids[at - 1]
         tasks.append(world.admit(definition, group))
     for at, (task, deps) in enumerate(zip(tasks, parents, strict=True)):
-        link(task, (tasks[dep] for dep in deps), tasks[at - 1] if sequential and at else None)
+        link(task, [tasks[dep] for dep in deps], tasks[at - 1] if sequential and at else None)
     rank(tasks)
     reuse.keep_request(world, command.request, "job", group.id)
     return group, tasks
@@ -230,11 +230,12 @@ def _check_no_way_back(task: Task, parents: list[Task]) -> None:
     nodes = sorted(above.values(), key=lambda one: one.doc["seq"])
     at = {one.id: position for position, one in enumerate(nodes)}
     edges = [[at[gate.id] for gate in (parents if one is task else one.gates)] for one in nodes]
-    graph.check_acyclic(edges, list(at))
+    graph.check_acyclic(edges, lambda position: nodes[position].id)
 
 
-def _labels(specs: Sequence[Doc]) -> list[str]:
-    return [spec.get("id") or spec["name"] for spec in specs]
+def _label(spec: Doc) -> str:
+    label: str = spec.get("id") or spec["name"]
+    return label
 
 
 def _resolve(world: World, specs: Sequence[Doc], fresh_ids: Sequence[str]) -> tuple[list[str], list[list[int]]]:
@@ -253,20 +254,26 @@ def _resolve(world: World, specs: Sequence[Doc], fresh_ids: Sequence[str]) -> tu
         if not spec.get("id"):
             by_name.setdefault(spec["name"], []).append(at)
     parents: list[list[int]] = []
-    for spec, label in zip(specs, _labels(specs), strict=True):
+    for spec in specs:
         deps: dict[int, None] = {}  # in order, each once
         for name in spec.get("depends_on") or ():
-            named = [by_id[name]] if name in by_id else by_name.get(name, [])
-            if not named:
-                raise _unknown_dependency(label, name)
-            if len(named) > 1:
-                raise BadRequest(f"task {label} depends on {name}, a name that {len(named)} tasks bear: give them ids",
-                                 "ambiguous_dependency", {"task": label, "dependency": name})  # fmt: skip
-            deps[named[0]] = None
+            deps[by_id[name] if name in by_id else _named(spec, name, by_name)] = None
         _check_when(spec)
-        modules.check_known(world, spec.get("module"))
         parents.append(list(deps))
+    for module in dict.fromkeys([spec.get("module") for spec in specs]):
+        modules.check_known(world, module)
     return ids, parents
+
+
+def _named(spec: Doc, name: str, by_name: dict[str, list[int]]) -> int:
+    """The position of the task that a dependency names by its name."""
+    named, label = by_name.get(name), _label(spec)
+    if named is None:
+        raise _unknown_dependency(label, name)
+    if len(named) > 1:
+        raise BadRequest(f"task {label} depends on {name}, a name that {len(named)} tasks bear: give them ids",
+                         "ambiguous_dependency", {"task": label, "dependency": name})  # fmt: skip
+    return named[0]
 
 
 def _scheduled_member() -> BadRequest:
@@ -287,7 +294,7 @@ def _definitions(ids: list[str], specs: Sequence[Doc], parents: list[list[int]],
     for id, spec, deps in zip(ids, specs, parents, strict=True):
         definition = {**spec, **group, "id": id, "depends_on": [ids[at] for at in deps]}
         if spec.get("optional"):
-            labels = {ids[at]: _labels([specs[at]])[0] for at in deps}
+            labels = {ids[at]: _label(specs[at]) for at in deps}
             definition["optional"] = [id for id, label in labels.items() if label in spec["optional"]]
         definitions.append(definition)
     return definitions

@@ -1,5 +1,6 @@
 """The engine's state and the only ways to change a document: write() and move()."""
 
+import contextlib
 from collections import deque
 from collections.abc import Iterable
 from typing import Any, TypeVar
@@ -16,7 +17,6 @@ from hub.core.model import (
     WORKFLOWS,
     Doc,
     Group,
-    Need,
     Now,
     Outcome,
     Policy,
@@ -43,6 +43,8 @@ class World:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
+        # Of a task that sets none itself.
+        self.usual_limits = policy.limits({})
         self.now = Now(0.0, 0.0)
         self.tasks: dict[str, Task] = {}
         self.workflows: dict[str, Group] = {}
@@ -153,7 +155,7 @@ class World:
             counts = tally.counts
             counts[before] -= 1
             counts[state] += 1
-            if before != states.SCHEDULED or state != states.RUNNING:  # which changes nothing of the group
+            if state != states.RUNNING or before != states.SCHEDULED:  # which changes nothing of the group
                 self._touched[tally] = None
         self.counts.moves[before][state] += 1
         task.state = changes["state"] = state
@@ -213,7 +215,7 @@ class World:
 
     def _want(self, task: Task) -> None:
         tally = task.tally
-        if tally is not None and not task.wanted:
+        if tally is not None and not task.ticket and not task.delayed:
             tally.queued += 1
             self._touched[tally] = None
         if task.delayed or task.doc.get("queued_at") is None:  # else it waits since before the hub's start
@@ -232,26 +234,25 @@ class World:
         self.write(task, {"queued_at": None, "retry_at": None})
 
     def call(self, task: Task) -> tuple[Module, Call]:
-        """The task's module and how it runs it; TaskFailure when it may not (hub.core.abi.call_of)."""
-        module = self.modules[task.doc["module"]]
+        """The task's module and how it runs it; TaskFailure when it may not (hub.core.abi.call_of). Says as well who
+        may take it."""
         known: tuple[Module, Call] | None = task.call
-        if known is None or known[0] is not module or module.guarded:
-            known = task.call = module, call_of(task.doc, module, self.policy)
+        if known is None or known[0].guarded:
+            task.call, task.need = None, ANYONE
+            module = self.modules[task.doc["module"]]
+            call = call_of(task.doc, module, self.policy)
+            task.need = need_of(task.doc, module, call.abi)
+            known = task.call = module, call
         return known
-
-    def _need_of(self, task: Task) -> Need:
-        try:
-            module, call = self.call(task)
-        except TaskFailure:
-            return ANYONE  # its dispatch says the same, and fails it
-        return need_of(task.doc, module, call.abi)
 
     def _place(self, task: Task) -> None:
         if not task.doc.get("module"):
             self.placer.issue(task)
             self.images.wait(task)
         else:
-            task.need = self._need_of(task)
+            if task.call is None:
+                with contextlib.suppress(TaskFailure):  # its dispatch says the same, and fails it
+                    self.call(task)
             if task.is_fan:
                 self.placer.issue(task)
                 self.fans[task.id] = task
@@ -267,7 +268,7 @@ class World:
 
     def has_room(self) -> bool:
         """Whether admit_held() would let one go on."""
-        return self.held > 0 and any(group.holds_back for group in self._touched)
+        return any(group.holds_back for group in self._touched)
 
     def admit_held(self) -> None:
         """Lets groups that run fewer tasks than they may have the next ones wait for a proplet."""
@@ -291,11 +292,12 @@ class World:
 
     def take(self, reply: Any) -> Outcome:
         """What has changed since the last call, and what is to be done about it."""
-        for group in self._touched:
-            state = group.state
-            if state != group.doc.get("state"):
-                self.write(group, {"state": state})
-        self._touched.clear()
+        if self._touched:
+            for group in self._touched:
+                state = group.state
+                if state != group.doc.get("state"):
+                    self.write(group, {"state": state})
+            self._touched.clear()
         outcome = Outcome(reply, list(self._puts.values()), self._sends)
         self._puts, self._sends = {}, []
         if self._discards:
@@ -309,33 +311,36 @@ class World:
     # --- links between records
 
     def admit(self, definition: Doc, group: Group | None, state: int = states.PENDING) -> Task:
-        """A new task, Pending unless it shows a run that was."""
-        born = {"seq": self.next_seq(), "state": state, "created_at": self.now.wall}
-        number = self.numbers.pop(definition["id"], None)
-        if number is not None:
-            born["attempt"] = number["attempt"]
-            self.forget(NUMBERS, definition["id"])
-        task = Task(definition | born, group)
+        """A new task, Pending unless it shows a run that was. `definition` is taken over: it becomes its document."""
+        doc = definition
+        doc["seq"], doc["state"], doc["created_at"] = self.next_seq(), state, self.now.wall
+        if self.numbers:
+            number = self.numbers.pop(doc["id"], None)
+            if number is not None:
+                doc["attempt"] = number["attempt"]
+                self.forget(NUMBERS, doc["id"])
+        task = Task(doc, group)
         self.add_task(task)
         self.keep(task)
         return task
 
     def add_task(self, task: Task) -> None:
-        doc = task.doc
-        self.tasks[task.id] = task
+        id, get = task.id, task.doc.get
+        self.tasks[id] = task
         self.counts.born[task.state] += 1
-        if doc.get("module"):
-            self.modules.refer(doc["module"])
+        module, parent, key = get("module"), get("parent_id"), get("dedup_key")
+        if module:
+            self.modules.refer(module)
         else:
             self.images.track(task)
         if task.group is not None:
-            task.group.tasks[task.id] = task
-        if doc.get("parent_id"):
-            self.below.setdefault(doc["parent_id"], {})[task.id] = task
+            task.group.tasks[id] = task
         if task.tally is not None:
             task.tally.counts[task.state] += 1
-        if doc.get("dedup_key"):
-            self.dedup[doc["dedup_key"]] = task.id
+        if parent:
+            self.below.setdefault(parent, {})[id] = task
+        if key:
+            self.dedup[key] = id
 
     def redefine(self, task: Task, changes: Doc) -> None:
         """Changes what a task is, and by that perhaps who counts it."""
@@ -356,6 +361,7 @@ class World:
         self.modules.refer(id)
         self.modules.release(task.doc.get("module"), self.now.mono)
         self.write(task, {"module": id, "updated_at": self.now.wall})
+        task.call = None
         self.images.track(task)
 
     def share(self, task: Task, source: Task) -> None:

@@ -76,6 +76,8 @@ class Journal:
         self._postponed_bytes = 0
         self._compact_asked = False
         self._compaction: threading.Thread | None = None
+        self._closed = False
+        # The same for the thread that writes a snapshot.
         self._closing = threading.Event()
         # Seconds of each write with its fdatasync, and all bytes so written, since the start.
         self.syncs = Histogram(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
@@ -88,7 +90,7 @@ class Journal:
         now. Raises StoreFailed, or what the JSON encoder says of a document that is none; then nothing has changed.
         """
         with self._memory:
-            if self.failed is not None or self._closing.is_set():
+            if self.failed is not None or self._closed:
                 self._check()
             if ops:
                 self._pending.append(make_record(self.tables, self.lsn + 1, self.durable, ops))
@@ -133,16 +135,17 @@ class Journal:
     def close(self) -> None:
         """Flush, wait for a snapshot that is being written, let the directory go. A second call does nothing."""
         try:
-            if self.failed is None and not self._closing.is_set():
+            if self.failed is None and not self._closed:
                 self.flush()
         finally:
             self._release()
 
     def _release(self) -> None:
         with self._disk:
-            if self._closing.is_set():
+            if self._closed:
                 return
-            self._closing.set()
+            self._closed = True
+        self._closing.set()
         self._file.close()
         if self._compaction:
             self._compaction.join()
@@ -151,7 +154,7 @@ class Journal:
     def _check(self) -> None:
         if self.failed is not None:
             raise _failure(self.failed) from self.failed
-        if self._closing.is_set():
+        if self._closed:
             raise StoreFailed("the store is closed", "store_closed")
 
     def _write_pending(self) -> None:

@@ -100,12 +100,13 @@ def make_record(tables: Tables, lsn: int, durable: int, ops: Iterable[Put]) -> b
 def apply_ops(tables: Tables, ops: Iterable[Put]) -> None:
     """Replace and remove documents. A table's dict stays the same object, even when it becomes empty."""
     for put in ops:
-        if put.table not in tables:
-            tables[put.table] = {}
-        if put.doc is not None:
-            tables[put.table][put.id] = put.doc
+        table, doc = put.table, put.doc
+        if table not in tables:
+            tables[table] = {}
+        if doc is not None:
+            tables[table][put.id] = doc
         else:
-            tables[put.table].pop(put.id, None)
+            tables[table].pop(put.id, None)
 
 
 def replay(tables: Tables, changes: Iterable[list[Any]]) -> None:

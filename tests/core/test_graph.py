@@ -13,7 +13,7 @@ from shared.errors import BadRequest
 def refusal(depends_on: dict[str, list[str]]) -> BadRequest:
     names = list(depends_on)
     with pytest.raises(BadRequest) as caught:
-        graph.check_acyclic([[names.index(dep) for dep in deps] for deps in depends_on.values()], names)
+        graph.check_acyclic([[names.index(dep) for dep in deps] for deps in depends_on.values()], names.__getitem__)
     return caught.value
 
 

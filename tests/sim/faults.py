@@ -3,6 +3,7 @@
 import random
 from typing import TYPE_CHECKING
 
+from hub.core.entries import listed
 from hub.core.model import TASKS
 from shared.messages import make_up
 from tests.sim.ledger import FORGED
@@ -96,7 +97,7 @@ class Faults:
     def do_forge(self, device: str, ok: bool) -> None:
         """A device reports what another one was given, or what never was."""
         docs = self.world.ledger.tables.get(TASKS, {}).values()
-        given = [(doc["id"], one["number"]) for doc in docs for one in doc.get("attempts") or ()
+        given = [(doc["id"], one["number"]) for doc in docs for one in listed(doc)
                  if one["proplet_id"] != device and one.get("outcome") is None]  # fmt: skip
         task, attempt = self.chance.choice(given or [("t1", 10_000)])
         fields = {"task": task, "attempt": attempt, "ok": ok, "outputs": [-1], "text": FORGED}

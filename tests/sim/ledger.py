@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hub.core import commands
 from hub.core.checks import violations
 from hub.core.engine import Engine
+from hub.core.entries import listed
 from hub.core.model import ATTEMPTS_KEPT, JOBS, MOVES, TASKS, WORKFLOWS, Doc, Outcome, Put, Send
 from hub.core.schedules import CORRECTED_S
 from hub.store.history import hidden_in
@@ -34,7 +35,7 @@ _MAY_CHANGE = ("attempts", "updated_at")
 
 
 def entry_of(doc: Doc, number: int) -> Doc | None:
-    return next((one for one in doc.get("attempts") or () if one["number"] == number), None)
+    return next((one for one in listed(doc) if one["number"] == number), None)
 
 
 class Ledger:
@@ -183,13 +184,13 @@ class Ledger:
     def _check_attempts(self, engine: Engine, name: str, before: Doc, doc: Doc) -> None:
         # The clock outside: that of the hub may be what is wrong.
         now = self.world.loop.now
-        for old in before.get("attempts") or ():
+        for old in listed(before):
             new = entry_of(doc, old["number"])
             if new is None and old["number"] > doc.get("attempt", 0) - ATTEMPTS_KEPT:
                 self.wrong(f"{name} has forgotten its attempt {old['number']}")
             elif new is not None and old.get("outcome") is not None and old["outcome"] != new.get("outcome"):
                 self.wrong(f"{name}'s attempt {old['number']} was {old['outcome']} and became {new.get('outcome')}")
-        for new in doc.get("attempts") or ():
+        for new in listed(doc):
             key = doc["id"], new["number"]
             old = entry_of(before, new["number"])
             if old is None:
