@@ -58,7 +58,8 @@ def create_workflow(world: World, command: CreateWorkflow) -> tuple[Group, list[
     group = _admit_group(world, WORKFLOWS, world.workflows, doc)
     tasks = [world.admit(definition, group) for definition in definitions]
     for task, deps in zip(tasks, parents, strict=True):
-        link(task, [tasks[at] for at in deps])
+        if deps:
+            link(task, [tasks[at] for at in deps])
     rank(tasks)
     reuse.keep_request(world, command.request, "workflow", group.id)
     return group, tasks

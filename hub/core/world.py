@@ -117,11 +117,11 @@ class World:
 
         `changes` is taken over: what is written later in the turn is added to it.
         """
-        key = record.table, record.id
-        put = self._puts.get(key)
+        table, id = record.table, record.id
+        put = self._puts.get((table, id))
         if put is None:
             record.doc = doc = record.doc | changes
-            self._puts[key] = Put(*key, doc, changes)
+            self._puts[table, id] = Put(table, id, doc, changes)
             return
         record.doc.update(changes)
         if put.changed is not None:

@@ -12,6 +12,7 @@ import logging
 import os
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,7 +62,7 @@ class Journal:
         except BaseException:
             os.close(self._lock_fd)
             raise
-        self.tables: Tables = state.tables
+        self.tables: Tables = defaultdict(dict, state.tables)
         self.lsn = self.durable = state.lsn
         self.failed: BaseException | None = None
         self.recovered = state.recovered

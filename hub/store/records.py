@@ -82,12 +82,12 @@ def is_torn(data: bytes, start: int) -> bool:
 
 
 def make_record(tables: Tables, lsn: int, durable: int, ops: Iterable[Put]) -> bytes:
-    """The record of `ops` that are about to be applied to `tables`."""
+    """The record of `ops` that are about to be applied to `tables`, which makes a table that is missing."""
     deleted: set[tuple[str, str]] = set()
     changes: list[tuple[object, ...]] = []
     for put in ops:
         table, id, changed = put.table, put.id, put.changed
-        if changed is not None and id in tables.get(table, ()) and not (deleted and (table, id) in deleted):
+        if changed is not None and id in tables[table] and not (deleted and (table, id) in deleted):
             changes.append((table, id, "patch", changed))
         elif put.doc is not None:
             changes.append((table, id, "set", put.doc))
@@ -98,15 +98,16 @@ def make_record(tables: Tables, lsn: int, durable: int, ops: Iterable[Put]) -> b
 
 
 def apply_ops(tables: Tables, ops: Iterable[Put]) -> None:
-    """Replace and remove documents. A table's dict stays the same object, even when it becomes empty."""
+    """Replace and remove documents. A table's dict stays the same object, even when it becomes empty.
+
+    tables makes a table that is missing.
+    """
     for put in ops:
-        table, doc = put.table, put.doc
-        if table not in tables:
-            tables[table] = {}
+        doc = put.doc
         if doc is not None:
-            tables[table][put.id] = doc
+            tables[put.table][put.id] = doc
         else:
-            tables[table].pop(put.id, None)
+            tables[put.table].pop(put.id, None)
 
 
 def replay(tables: Tables, changes: Iterable[list[Any]]) -> None:

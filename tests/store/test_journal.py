@@ -18,7 +18,7 @@ from shared.errors import Unavailable
 def contents(directory: Path) -> Tables:
     journal = Journal(directory)
     journal.close()
-    return journal.tables
+    return dict(journal.tables)
 
 
 def patch(id: str, document: dict, *changed: str) -> Put:
