@@ -140,6 +140,10 @@ class Runtime:
         self._check()
         await self._written(Outcome())
 
+    def is_durable(self, table: str, id: str) -> bool:
+        """Whether the last change of this document is on the disk; if not, `on_changed` is still to tell of it."""
+        return not any((put.table, put.id) == (table, id) for turn in self._turns for put in turn.outcome.puts)
+
     # --- one turn
 
     def _check(self) -> None:

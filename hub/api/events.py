@@ -7,7 +7,6 @@ Last-Event-ID: read the state anew.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
@@ -25,7 +24,6 @@ from hub.api.views import group_view, proplet_view, said_view, task_view
 from hub.archivist import Archivist
 from hub.core.model import JOBS, PROPLETS, TASKS, WORKFLOWS, Doc, Group, Put, Task
 from hub.runtime import Readable, Runtime
-from hub.store.disk import StoreFailed
 from hub.telemetry import PUBLISH
 from shared import states
 from shared.errors import BadRequest, TooMany, Unavailable
@@ -260,12 +258,14 @@ async def _lines(
     reader: Reader, runtime: Runtime, archivist: Archivist, current: Change | None, resync: bytes
 ) -> AsyncIterator[bytes]:
     yield b": motet\n\n" + resync
-    if current is not None and reader.scope.ends(current):
-        # Memory is ahead of the disk: what it says has ended is told once it is durable, and mostly by its own change.
-        with contextlib.suppress(StoreFailed):
-            await runtime.settled()
-            if not reader.ended:
-                reader.tell(current)
+    # Memory is ahead of the disk: what it says has ended is told once it is durable, then by its own change.
+    if (
+        current is not None
+        and not reader.ended
+        and reader.scope.ends(current)
+        and runtime.is_durable(current.table, current.id)
+    ):
+        reader.tell(current)
     while True:
         try:
             change = await asyncio.wait_for(reader.queue.get(), PING_S)

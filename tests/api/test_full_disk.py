@@ -8,6 +8,7 @@ import pytest
 
 import hub.runtime
 import hub.store.disk
+from hub.core.model import Policy
 from hub.store.disk import StoreFailed
 from tests.api.stage import FILE, Stage
 
@@ -113,6 +114,21 @@ async def test_streams_of_events_go_on_and_hear_what_became_durable(stage, full)
     full(False)
     told = (await asyncio.wait_for(following, 5)).text
     assert told.count("event: done") == 1 and '"status":"cancelled"' in told
+
+
+@pytest.mark.parametrize("keep_tasks", [0, 10])
+async def test_who_follows_what_had_ended_before_is_told_so_at_once(tmp_path, full, keep_tasks):
+    """In the store, or in the history."""
+    async with Stage(tmp_path, policy=Policy(keep_tasks=keep_tasks)) as stage:
+        stage.join("d1")
+        await stage.call("POST", "/tasks", {"id": "t", **TASK})
+        await stage.call("POST", "/tasks/t/start")
+        assert (await stage.ended("t"))["state"] == 3
+        await stage.parts.archivist.calm()
+        full()
+        assert (await stage.call("POST", "/tasks", {"name": "main"})).status_code == 507
+        assert (await stage.ended("t"))["state"] == 3
+        full(False)
 
 
 async def test_a_hub_that_stops_while_its_disk_is_full_keeps_what_it_acknowledged(tmp_path, full):

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import resource
 import shutil
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from hub.archivist import AGAIN_S
 from motet.client import Client
 from shared.errors import Unavailable
 from tests.e2e.world import ROOT, Child, World
@@ -53,6 +55,12 @@ class Small(World):
     def fill(self) -> None:
         self._others.write_bytes(bytes(ROOM))
 
+    def fill_up(self) -> None:
+        """To the last byte; what the hub has reserved ahead stays its own."""
+        with pytest.raises(OSError), self._others.open("wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+
     def make_room(self) -> None:
         self._others.unlink()
 
@@ -76,6 +84,67 @@ async def test_a_full_disk_makes_it_read_only_until_there_is_room_and_loses_noth
         await play(world, tmp_path)
     finally:
         world.close()
+
+
+async def test_ended_runs_that_find_no_room_to_move_stay_and_move_when_there_is_some(tmp_path):
+    if not can_mount():
+        pytest.skip("this kernel lets users mount nothing")
+    world = Small(tmp_path / "world", *OPTIONS, "--keep-tasks", "0")
+    try:
+        await move(world, tmp_path)
+    finally:
+        world.close()
+
+
+async def move(world, tmp_path):
+    ids = [f"m{at}" for at in range(90)]
+
+    async def run(some):
+        for id in some:
+            await asyncio.to_thread(world.client.create_task, "main", id=id, inputs=[1], file=FILE)
+            await asyncio.to_thread(world.client.start_task, id)
+        await fleet.until(lambda: set(some) <= {task for task, _ in fleet.released})
+
+    async with Fleet(tmp_path, int(world.mqtt_port), EDGES, 14, 0.01) as fleet:
+        await fleet.until(lambda: fleet.welcomed == EDGES)
+        await run(ids[:30])
+        await until(lambda: history(world) == 30)
+        world.fill_up()
+        await run(ids[30:60])
+        # The journal has room ahead: the hub goes on. Longer than it waits before it tries again.
+        await asyncio.sleep(AGAIN_S + 1)
+        assert world.call("GET", "/health")["status"] == "pass"
+        assert history(world) < 60
+        assert world.client.tasks(limit=1000)["total"] == 60
+        await check(world, ids[:60])
+        refused = await asyncio.to_thread(load, world.client, [])
+        assert refused.code == "disk_full"
+        assert {task["id"] for task in world.client.tasks(limit=1000)["tasks"]} >= set(ids[:60])
+        await check(world, ids[:60])
+        world.make_room()
+        await until(lambda: world.http.get("/health").status_code == 200)
+        await run(ids[60:])
+        await until(lambda: history(world) == len(fleet.runs))
+        await check(world, ids)
+    tasks = [task["id"] for task in world.client.tasks(limit=1000)["tasks"]]
+    assert len(tasks) == len(set(tasks))
+
+
+def history(world):
+    """How many tasks are in it."""
+    return float(re.search(r'^motet_history{kind="task"} (\S+)$', world.http.get("/metrics").text, re.MULTILINE)[1])
+
+
+async def until(condition):
+    """Looks again and again: nothing tells of it."""
+
+    def wait():
+        end = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+    await asyncio.to_thread(wait)
 
 
 async def play(world, tmp_path):
