@@ -12,8 +12,9 @@ from hub.api.answers import answer, nothing, runtime_of
 from hub.api.views import module_view
 from hub.core.abi import Module
 from hub.core.commands import Delete, Release
-from hub.core.model import Doc, Proplet
+from hub.core.model import Doc
 from hub.core.place import demand, fits
+from hub.core.proplet import Proplet
 from hub.core.world import World
 from hub.modules.header import MAX_MODULE
 from shared.errors import BadRequest, NotFound, TooLarge

@@ -7,7 +7,7 @@ from hub.api import params
 from hub.api.answers import answer, nothing, runtime_of
 from hub.api.views import proplet_view, time_text
 from hub.core import commands
-from hub.core.model import Proplet
+from hub.core.proplet import Proplet
 from hub.updates import Updates
 
 

@@ -8,7 +8,8 @@ from hub.core.abi import Module
 from hub.core.engine import group_times
 from hub.core.entries import listed
 from hub.core.fan import results_by_proplet
-from hub.core.model import JOBS, REPORTED, Doc, Group, Proplet
+from hub.core.model import JOBS, REPORTED, Doc, Group
+from hub.core.proplet import Proplet
 from hub.core.schedules import KINDS, recurring
 from hub.runtime import Readable
 from shared import states

@@ -10,16 +10,8 @@ from hub.core.abi import reads_environment
 from hub.core.codes import classify
 from hub.core.commands import Progress, Result, Started
 from hub.core.entries import entry
-from hub.core.model import (
-    ATTEMPTS,
-    ATTEMPTS_KEPT,
-    LOSSES_ALLOWED,
-    OLDER_KEPT,
-    REPORTED,
-    Doc,
-    Proplet,
-    Task,
-)
+from hub.core.model import ATTEMPTS, ATTEMPTS_KEPT, LOSSES_ALLOWED, OLDER_KEPT, REPORTED, Doc, Task
+from hub.core.proplet import Proplet
 from hub.core.timing import LEASE
 from hub.core.world import World, attempt_id
 from shared import states
@@ -78,15 +70,13 @@ def _set_aside(world: World, task: Task) -> None:
     world.write(task, {"attempts": attempts[1:]})
 
 
-# Of a task's definition, what the start message has as well, and what makes its limits other than the usual ones.
-_PASSED_ON = frozenset(("env", "cli_args", "stdin", "allow", "daemon"))
-_LIMITING = frozenset(("daemon", "timeout", "limits"))
+# Of a task's definition, what the start message has as well.
+_PASSED_ON = ("env", "cli_args", "stdin", "allow", "daemon")
 
 
 def start_fields(world: World, task: Task) -> Doc:
     """The start message (protocol.md) but for the attempt; TaskFailure when the module or its inputs cannot be had."""
     doc = task.doc
-    given = doc.keys()
     module, call = world.call(task)
     fields = {
         "task": task.id,
@@ -96,10 +86,10 @@ def start_fields(world: World, task: Task) -> Doc:
         "abi": call.abi,
         "function": call.function,
         "inputs": passing.arguments(task, call, module),
-        "limits": world.usual_limits if given.isdisjoint(_LIMITING) else world.policy.limits(doc),
+        "limits": world.usual_limits if task.plain else world.policy.limits(doc),
     }
-    if not given.isdisjoint(_PASSED_ON):
-        fields.update({key: doc[key] for key in doc if key in _PASSED_ON})
+    if not task.plain:
+        fields.update({key: doc[key] for key in _PASSED_ON if key in doc})
     if task.parents:
         results = fields["parent_results"] = passing.parent_results(task)
         if reads_environment(call, module):
@@ -117,8 +107,10 @@ def _hold(world: World, task: Task, proplet: Proplet) -> None:
 
 def renew(world: World, task: Task) -> None:
     """Begins the attempt's lease anew: lost_after, but no less than the hub's own."""
-    own, lease_s = task.doc.get("lost_after"), world.policy.lease_s
-    task.lease_until = world.now.mono + (lease_s if own is None else max(own, lease_s))
+    lease_s = world.policy.lease_s
+    if not task.plain:
+        lease_s = max(lease_s, task.doc.get("lost_after") or 0.0)
+    task.lease_until = world.now.mono + lease_s
 
 
 def watch(world: World, task: Task) -> None:
@@ -243,7 +235,8 @@ def _complete(world: World, task: Task, fields: Doc) -> None:
             # Bytes that are no text: their base64 is what other tasks can be given.
             changes["outputs"] = [fields["output"]]
     world.move(task, states.COMPLETED, changes)
-    reuse.remember(world, task)
+    if not task.plain:
+        reuse.remember(world, task)
     flow.settle(world, task)
 
 

@@ -245,7 +245,7 @@ def _enqueue(world: World, task: Task) -> None:
             world.call(task)
         except TaskFailure as error:
             return fail(world, task, error.code, error.message)
-        if not task.doc.get("cache") or not reuse.cached(world, task):
+        if task.plain or not task.doc.get("cache") or not reuse.cached(world, task):
             world.enqueue(task)
     elif task.doc.get("image_url"):
         world.enqueue(task)

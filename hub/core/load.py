@@ -2,21 +2,8 @@
 
 from hub.core.abi import Module
 from hub.core.graph import link, rank
-from hub.core.model import (
-    CACHE,
-    JOBS,
-    MODULES,
-    MOVES,
-    NUMBERS,
-    PROPLETS,
-    REQUESTS,
-    TASKS,
-    WORKFLOWS,
-    Doc,
-    Group,
-    Proplet,
-    Task,
-)
+from hub.core.model import CACHE, JOBS, MODULES, MOVES, NUMBERS, PROPLETS, REQUESTS, TASKS, WORKFLOWS, Doc, Group, Task
+from hub.core.proplet import Proplet
 from hub.core.world import World
 
 

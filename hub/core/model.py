@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from hub.core.rare import RARE
 from shared import states
-from shared.messages import MAX_MODULES
 
 Doc = dict[str, Any]
 
@@ -36,8 +36,6 @@ MODES = (PARALLEL, SEQUENTIAL, CONFIGURABLE)
 
 # What a device may report of a run beside its text and its error; a new run begins without.
 REPORTED = ("outputs", "stdout", "stderr", "output", "exit_code", "duration_ms", "fuel")
-# What makes a task run otherwise than when all it depends on is Completed.
-CONDITIONS = frozenset(("run_if", "on_dep_failure", "optional", "when"))
 # The attempts that a task's document lists.
 ATTEMPTS_KEPT = 10
 # Of those before them, how many are kept beside it: a daemon may have one every minute, for years.
@@ -171,18 +169,29 @@ class Task:
 
     def read_definition(self) -> None:
         """Derives what is asked often from the document; after a change of the definition, again."""
-        # It becomes several tasks and runs on no device itself (hub.core.fan).
         doc = self.doc
         # Its module and how that is called, once that was asked for (hub.core.world).
         self.call: Any = None
-        self.is_fan = bool(doc.get("broadcast")) or doc.get("for_each") is not None
         # Seconds it is thought to take; without a hint each task counts the same.
-        cost = doc.get("cost")
-        self.cost: float = 1.0 if cost is None else cost
-        # It runs when all it depends on is Completed, and is Skipped otherwise.
-        self.plain = doc.keys().isdisjoint(CONDITIONS)
+        self.cost = 1.0
+        # It becomes several tasks and runs on no device itself (hub.core.fan).
+        self.is_fan = False
         # The group that counts it: a daemon belongs to one and does not count for its completion.
-        self.tally = None if doc.get("daemon") else self.group
+        self.tally = self.group
+        self.plain = doc.keys().isdisjoint(RARE)
+        if self.plain:
+            return
+        self.is_fan = bool(doc.get("broadcast")) or doc.get("for_each") is not None
+        if doc.get("cost") is not None:
+            self.cost = doc["cost"]
+        if doc.get("daemon"):
+            self.tally = None
+
+    @property
+    def is_part(self) -> bool:
+        """Another task waits for its end: it is a firing, or a part of a broadcast or a for_each."""
+        origin = self.doc.get("origin")
+        return origin is not None and origin["type"] in ("schedule", "broadcast", "for_each")
 
     @property
     def is_template(self) -> bool:
@@ -297,65 +306,6 @@ class Group:
             return states.INTERRUPTED
         # A root that nobody has started yet keeps the whole Pending, whatever else has completed.
         return states.PENDING if counts[states.PENDING] else states.COMPLETED
-
-
-class Proplet:
-    """A device: its document, and what the hub knows of it right now."""
-
-    __slots__ = (
-        "alive",
-        "connected",
-        "doc",
-        "greeted",
-        "id",
-        "mem_free",
-        "modules",
-        "running",
-        "seen",
-        "seen_wall",
-        "slots",
-        "uptime_s",
-        "words",
-    )
-    table = PROPLETS
-
-    def __init__(self, doc: Doc) -> None:
-        self.id: str = doc["id"]
-        self.doc = doc
-        self.connected = False
-        # It has said hello on this connection, so that its slots are known and its subscription stands.
-        self.greeted = False
-        self.alive = False
-        self.seen = float("-inf")
-        self.seen_wall: float = doc.get("last_alive_at") or 0.0
-        self.mem_free: int = doc.get("mem_free") or 0
-        self.uptime_s = 0
-        self.running: dict[str, Task] = {}
-        # The forms of modules in its cache, as it has said; the one that ran last at the end.
-        self.modules: dict[str, None] = {}
-        self.read_caps()
-
-    def read_caps(self) -> None:
-        """Derives from its document the slots, and every word that it offers: members of the lists in `caps`, names
-        that are true."""
-        self.slots: int = self.doc.get("slots") or 1
-        words: set[str] = set()
-        for name, value in (self.doc.get("caps") or {}).items():
-            if isinstance(value, list):
-                words.update(str(item) for item in value)
-            elif value:
-                words.add(name)
-        self.words = frozenset(words)
-
-    def has_loaded(self, blob: str) -> None:
-        self.modules.pop(blob, None)
-        self.modules[blob] = None
-        if len(self.modules) > MAX_MODULES:
-            del self.modules[next(iter(self.modules))]
-
-    def is_free(self) -> bool:
-        """Whether it can take a task now."""
-        return len(self.running) < self.slots and self.connected and self.greeted and self.alive
 
 
 class Now(Struct):

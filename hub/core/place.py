@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from hub.core.abi import CALL, Module
-from hub.core.model import ANYONE, Doc, Entry, Need, Proplet, Queue, Task
+from hub.core.model import ANYONE, Doc, Entry, Need, Queue, Task
+from hub.core.proplet import Proplet
 
 
 def demand(module: Module, abi: str = CALL) -> Need:
@@ -16,7 +17,7 @@ def demand(module: Module, abi: str = CALL) -> Need:
 
 def need_of(doc: Doc, module: Module, abi: str) -> Need:
     """What the task with this document asks for, and what its module does when it is called by that ABI."""
-    own = module.need if abi == CALL else demand(module, abi)
+    own = demand(module, abi)
     placement, resources = doc.get("placement"), doc.get("resources")
     if not placement and not resources:
         return own
@@ -91,7 +92,7 @@ class Placer:
         self._tickets += 1
         task.ticket = self._tickets
         self.length += 1
-        pin = task.pin
+        pin = None if task.plain else task.pin
         line = self._anyone if pin is None and task.need is ANYONE else self._line(task.need, pin)
         line.queue.push(task)
 

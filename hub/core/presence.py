@@ -5,7 +5,8 @@ from typing import Any
 
 from hub.core import attempts, flow, updates
 from hub.core.commands import Beat, Hello, Stalled
-from hub.core.model import ALIVE_HISTORY, RESENDS, Doc, Proplet, Task
+from hub.core.model import ALIVE_HISTORY, RESENDS, Doc, Task
+from hub.core.proplet import Proplet
 from hub.core.timing import DEADLINE, LEASE, QUEUED, RETRY, SILENCE
 from hub.core.world import World
 from shared import states

@@ -107,20 +107,15 @@ def _tree(world: World, root: Task, command: Duplicate) -> list[Task]:
         near = list(world.below.get(task.id, {}).values()) if command.children else []
         near += _dependencies(task) if command.dependencies else []
         for other in near:
-            if other.id not in found and not _is_part(other):
+            if other.id not in found and not other.is_part:
                 found[other.id] = other
                 todo.append(other)
     return sorted(found.values(), key=lambda task: task.doc["seq"])
 
 
-def _is_part(task: Task) -> bool:
-    """A firing or a part of a broadcast belongs to its task's runs."""
-    return (task.doc.get("origin") or {}).get("type") in ("schedule", "broadcast", "for_each")
-
-
 def _dependencies(task: Task) -> list[Task]:
     """What it depends on in the graph; a part only borrows the dependencies of its task, for their values."""
-    return [] if _is_part(task) else task.parents
+    return [] if task.is_part else task.parents
 
 
 def _check_source(task: Task, mode: str, user_id: str | None) -> None:

@@ -3,7 +3,8 @@
 from typing import Any
 
 from hub.core.commands import AskUpdate, UpdateSaid
-from hub.core.model import Doc, Proplet
+from hub.core.model import Doc
+from hub.core.proplet import Proplet
 from hub.core.world import World
 from shared.errors import Conflict
 

@@ -20,19 +20,16 @@ from hub.core.model import (
     Now,
     Outcome,
     Policy,
-    Proplet,
     Put,
     Send,
     Task,
 )
-from hub.core.place import Placer, need_of
+from hub.core.place import Placer, demand, need_of
+from hub.core.proplet import Proplet
 from hub.core.shelf import Shelf
 from hub.core.timing import QUEUED, RETRY, Timers
 from shared import states
 from shared.errors import NotFound, TaskFailure, TooMany
-
-# The origins of tasks whose end another task waits for.
-_PARTS = ("schedule", "broadcast", "for_each")
 
 Record = Task | Group | Proplet | Module
 R = TypeVar("R", Task, Group, Proplet, Module)
@@ -163,8 +160,7 @@ class World:
         self.write(task, changes)
         if state in states.ENDED:
             self.ended.recent.append(task)
-            origin = task.doc.get("origin")
-            if origin and origin["type"] in _PARTS:
+            if not task.plain and task.is_part:
                 self.ended_parts.append(task)
 
     def enqueue(self, task: Task) -> None:
@@ -172,9 +168,8 @@ class World:
         if task.ticket:
             return
         self._want(task)
-        timeout = task.doc.get("queue_timeout")
-        if timeout is not None:
-            task.due = self.now.mono + timeout
+        if not task.plain and task.doc.get("queue_timeout") is not None:
+            task.due = self.now.mono + task.doc["queue_timeout"]
             self.timers.add(task.due, QUEUED, task.id)
         if task.tally is not None and task.tally.full:
             task.held = True
@@ -241,7 +236,7 @@ class World:
             task.call, task.need = None, ANYONE
             module = self.modules[task.doc["module"]]
             call = call_of(task.doc, module, self.policy)
-            task.need = need_of(task.doc, module, call.abi)
+            task.need = demand(module, call.abi) if task.plain else need_of(task.doc, module, call.abi)
             known = task.call = module, call
         return known
 

@@ -119,6 +119,27 @@ def test_a_start_says_how_to_call_and_with_what_limits():
 
 
 @pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"env": {"A": "b"}}, {"env": {"A": "b"}}),
+        ({"cli_args": ["-v"]}, {"cli_args": ["-v"]}),
+        ({"stdin": "text"}, {"stdin": "text"}),
+        ({"allow": ["adc:1"]}, {"allow": ["adc:1"]}),
+        ({"timeout": 2}, {"limits": {"timeout_ms": 2000}}),
+        ({"limits": {"output_bytes": 100}}, {"limits": {"output_bytes": 100}}),
+        ({"daemon": True}, {"daemon": True, "limits": {"timeout_ms": None}}),
+    ],
+)
+def test_whatever_a_task_sets_the_device_is_told_also_when_it_sets_nothing_else(given, said):
+    play = Play()
+    play.join("d1")
+    play.task("usual")
+    play.task("own", **given)
+    usual, own = starts(play).values()
+    assert own == {**usual, **said, "task": "own", "name": "own", "limits": usual["limits"] | said.get("limits", {})}
+
+
+@pytest.mark.parametrize(
     ("more", "code"),
     [
         ({"exports": []}, "missing_export"),

@@ -211,7 +211,7 @@ def test_lost_after_gives_a_device_longer(play):
     play.task("t", lost_after=100)
     play.do(commands.Disconnected("d1"))
     play.pass_time(99)
-    assert play.at("t").attempt == 1
+    assert (play.at("t").attempt, play.states("t")) == (1, ["Scheduled"])
     play.pass_time(2)
     assert play.at("t").doc["attempts"][0]["outcome"] == "lost"
 
