@@ -66,11 +66,11 @@ def _start_group(world: World, group: Group, kind: str) -> None:
         raise Conflict(f"{kind} {group.id} runs already", "already_running")
     tasks = list(group.tasks.values())
     # Links keep the results they share; the first of an archive, or of links alone, says why nothing starts.
-    own = [task for task in tasks if task.source is None and not task.doc.get("archived")]
+    own = [task for task in tasks if task.plain or (task.source is None and not task.doc.get("archived"))]
     if tasks and not own:
         check_frozen(tasks[0], "started")
     # A daemon does not count for the group, and one that runs goes on running.
-    own = [task for task in own if not (task.doc.get("daemon") and (task.wanted or task.state in states.ACTIVE))]
+    own = [task for task in own if task.plain or not (task.doc.get("daemon") and task.under_way)]
     state = group.state
     # An interrupted workflow goes on where it was; whatever else has ended runs again as a whole.
     resume = kind == "workflow" and state == states.INTERRUPTED
@@ -122,7 +122,7 @@ def deadline_due(world: World, which: str) -> None:
 
 def check_startable(task: Task) -> None:
     """Refuses what runs already and what has nothing to run, before anything has changed."""
-    if task.state in states.ACTIVE or task.wanted:
+    if task.under_way:
         raise Conflict(f"task {task.id} runs already", "already_running")
     if task.is_template:
         raise Conflict(f"task {task.id} runs by the clock: POST /tasks/{task.id}/start?now=true fires it", "scheduled")
@@ -149,7 +149,7 @@ def with_descendants(root: Task) -> list[Task]:
     todo = [root]
     while todo:
         for child in todo.pop().children.values():
-            if child.state in states.ACTIVE or child.wanted:
+            if child.under_way:
                 raise Conflict(f"task {root.id} cannot start again: task {child.id} behind it runs", "already_running")
             if child.id not in found:
                 found[child.id] = child
@@ -286,7 +286,7 @@ def stop(world: World, command: Stop) -> int:
 
 def stop_all(world: World, command: StopAll) -> int:
     """Stops what waits for a proplet or runs; tasks that nobody started stay as they are."""
-    busy = [task for task in world.tasks.values() if task.wanted or task.state in states.ACTIVE]
+    busy = [task for task in world.tasks.values() if task.under_way]
     return _stop_each(world, busy, command)
 
 

@@ -209,6 +209,11 @@ class Task:
         """It will run by itself: it waits for a proplet, for its group, or for its next attempt."""
         return bool(self.ticket) or self.delayed
 
+    @property
+    def under_way(self) -> bool:
+        """It is on a device, or will be by itself."""
+        return self.state in states.ACTIVE or self.wanted
+
     def wait_for(self, parents: list["Task"], previous: "Task | None" = None) -> None:
         """Puts it behind others. previous: the task before it in a sequential job; it gates, but passes no data."""
         self.parents = parents

@@ -325,7 +325,7 @@ def _near(world: World, task: Task, groups: set[Group]) -> Iterator[Task]:
 
 def is_over(task: Task) -> bool:
     """Whether nothing happens to it any more, unless somebody wants it to, or something that it waits for does."""
-    if task.wanted or task.state in states.ACTIVE:
+    if task.under_way:
         return False
     if task.state in states.ENDED or task.doc.get("archived"):
         return True

@@ -125,7 +125,7 @@ def _check_source(task: Task, mode: str, user_id: str | None) -> None:
         )
     if mode == LINK and user_id is not None and task.doc.get("user_id") != user_id:
         raise Conflict(f"task {task.id} belongs to another user", "user_mismatch")
-    if mode == ARCHIVE and (task.state in states.ACTIVE or task.wanted):
+    if mode == ARCHIVE and task.under_way:
         raise Conflict(f"task {task.id} runs: archive it when it has ended", "task_runs")
 
 

@@ -99,7 +99,7 @@ def update_task(world: World, command: UpdateTask) -> Task:
     module = fields.pop("module", None)
     modules.check_known(world, module)
     depends_on = fields.get("depends_on")
-    if task.state in states.ACTIVE or task.wanted:
+    if task.under_way:
         raise Conflict(f"task {task.id} runs: stop it before it is changed", "task_runs")
     parents = task.parents
     if depends_on is not None:
@@ -142,7 +142,7 @@ def _delete_task(world: World, id: str) -> None:
         flow.check_frozen(task, "deleted")
     if task.links:
         raise Conflict(f"task {id} cannot go: task {next(iter(task.links))} shares its results", "task_needed")
-    if task.state in states.ACTIVE or task.wanted:
+    if task.under_way:
         raise Conflict(f"task {id} runs: stop it first", "task_runs")
     if task.children:
         needs = next(iter(task.children))
@@ -153,7 +153,7 @@ def _delete_task(world: World, id: str) -> None:
 def _delete_group(world: World, kind: str, id: str) -> None:
     group = world.group(kind, id)
     # Daemons do not count for the group, and run all the same.
-    if any(task.wanted or task.state in states.ACTIVE for task in group.tasks.values()):
+    if any(task.under_way for task in group.tasks.values()):
         raise Conflict(f"{kind} {id} runs: stop it first", f"{kind}_runs")
     if group.doc.get("archived"):
         raise Conflict(f"{kind} {id} is archived and stays as it is", "archived")

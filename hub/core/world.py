@@ -323,7 +323,7 @@ class World:
         id, get = task.id, task.doc.get
         self.tasks[id] = task
         self.counts.born[task.state] += 1
-        module, parent, key = get("module"), get("parent_id"), get("dedup_key")
+        module = get("module")
         if module:
             self.modules.refer(module)
         else:
@@ -332,6 +332,9 @@ class World:
             task.group.tasks[id] = task
         if task.tally is not None:
             task.tally.counts[task.state] += 1
+        if task.plain:
+            return
+        parent, key = get("parent_id"), get("dedup_key")
         if parent:
             self.below.setdefault(parent, {})[id] = task
         if key:

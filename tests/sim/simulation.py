@@ -159,7 +159,7 @@ class Simulation:
         if engine is None or self.hub.runtime is None:
             return "the hub does not run"
         for task in engine.world.tasks.values():
-            if task.wanted or task.state in states.ACTIVE:
+            if task.under_way:
                 return f"task {task.id} is {states.NAMES[task.state]} ({engine.pending_reason(task)})"
             if task.is_template and task.doc.get("next_run") is not None:
                 return f"task {task.id} fires on"
