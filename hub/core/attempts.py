@@ -224,7 +224,9 @@ def _complete(world: World, task: Task, fields: Doc) -> None:
     world.counts.ran.add(end - begin)
     # What a program printed is its result, unless the device says another.
     text = fields["text"] if "text" in fields else fields.get("stdout")
-    changes = {"start_time": begin, "finish_time": end, "results": "" if text is None else text}
+    changes = {"finish_time": end, "results": "" if text is None else text}
+    if begin != task.doc.get("start_time"):
+        changes["start_time"] = begin
     for key in fields:
         if key in _REPORTED:
             changes[key] = fields[key]
