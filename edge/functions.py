@@ -76,6 +76,9 @@ class Functions:
     def progress(self, permille: int) -> None:
         self.host.progress(permille)
 
+    def progress_message(self, permille: int, pointer: int, size: int) -> None:
+        self.host.progress(permille, text_of(span(self._memory, pointer, size)))
+
     def cancelled(self) -> int:
         return 1 if self.host.is_stopping() else 0
 

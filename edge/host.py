@@ -3,7 +3,8 @@
 A host speaks to the world through the runner's port:
 
     port.offers               names of the privileged host functions the device has
-    port.emit(kind, fields)   an event leaves: log (level, text), progress (permille), publish (topic, text or data)
+    port.emit(kind, fields)   an event leaves: log (level, text), progress (permille, text?), publish (topic, text
+                              or data)
     port.grace_ms()           None, or the grace of a stop that has come
     port.wait(ms)             lets at most so much time pass; returns early when something comes
     port.ask(name, arguments) asks the board
@@ -110,8 +111,12 @@ class Host:
             text = "%s... (%d characters)" % (text[:_MAX_LOG], len(text))
         self._say("log", {"level": _LEVELS[min(max(level, 0), 3)], "text": text})
 
-    def progress(self, permille: int) -> None:
-        self._say("progress", {"permille": min(max(permille, 0), 1000)})
+    def progress(self, permille: int, text: "str | None" = None) -> None:
+        """text: a few words, cut after 256 characters."""
+        fields: dict[str, Any] = {"permille": min(max(permille, 0), 1000)}
+        if text is not None:
+            fields["text"] = text[:256]
+        self._say("progress", fields)
 
     def publish(self, fields: "dict[str, Any]") -> bool:
         """fields: topic, and text or data; False when it was too much at a time."""

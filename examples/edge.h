@@ -35,8 +35,9 @@ EDGE_IMPORT(millis) int32_t edge_millis(void);
 /* Fills `length` bytes with what nobody can foresee, and returns `length`. */
 EDGE_IMPORT(random) int32_t edge_random(void *to, int32_t length);
 
-/* How far the task is, 0 to 1000. */
+/* How far the task is, 0 to 1000; the same with a few words, cut after 256 characters. */
 EDGE_IMPORT(progress) void edge_progress(int32_t permille);
+EDGE_IMPORT(progress_message) void edge_progress_message(int32_t permille, const char *text, int32_t length);
 
 /* 1 when the task is to stop: what it returns soon is kept. */
 EDGE_IMPORT(cancelled) int32_t edge_cancelled(void);

@@ -29,6 +29,8 @@ _FUNCTIONS = (
     "random:i(ii) "
     # (permille): how far the task is, 0 to 1000
     "progress:v(i) "
+    # (permille, src, len): the same, with a few words about it
+    "progress_message:v(iii) "
     # (): 1 when the task is being stopped and should end by itself, else 0
     "cancelled:i() "
     # (): the number of this attempt, from 1

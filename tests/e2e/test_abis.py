@@ -35,6 +35,18 @@ SLEEPER = bytes(
     (drop (call $poll (i32.const 0) (i32.const 100) (i32.const 1) (i32.const 200)))))
 """)
 )
+# Says a few words, then waits until it is stopped.
+TELLER = bytes(
+    wasmtime.wat2wasm("""
+(module
+  (import "edge" "progress_message" (func $tell (param i32 i32 i32)))
+  (import "edge" "cancelled" (func $cancelled (result i32)))
+  (memory 1) (data (i32.const 8) "half of it")
+  (func (export "main")
+    (call $tell (i32.const 500) (i32.const 8) (i32.const 10))
+    (loop $wait (br_if $wait (i32.eqz (call $cancelled))))))
+""")
+)
 _numbers = itertools.count()
 
 
@@ -156,6 +168,19 @@ def test_progress_is_told_while_a_task_runs_and_begins_anew_with_each_run(world)
     assert world.client.task(id)["progress"] == 0.0
     world.client.stop_task(id)
     world.client.wait_task(id, 20)
+
+
+def test_what_a_task_says_of_its_progress_is_shown_until_a_new_run(world):
+    id = f"t{next(_numbers)}"
+    world.client.create_task("main", id=id, file=TELLER, stop_grace_s=20)
+    world.client.start_task(id)
+    told = world.until(lambda: "progress_message" in world.client.task(id) and world.client.task(id), task_id=id)
+    assert (told["state_name"], told["progress"], told["progress_message"]) == ("Running", 0.5, "half of it")
+    world.client.stop_task(id)
+    assert world.client.wait_task(id, 20)["progress_message"] == "half of it"
+    world.call("PUT", f"/tasks/{id}", {"proplet_id": "nowhere"})
+    world.client.start_task(id)
+    assert "progress_message" not in world.client.task(id)
 
 
 def test_progress_is_whole_when_a_task_has_completed(run):

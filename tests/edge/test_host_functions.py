@@ -289,6 +289,16 @@ def test_progress(run, said, heard):
     assert run.events == [("progress", {"permille": heard})]
 
 
+@pytest.mark.parametrize(("size", "heard"), [(0, ""), (3, "a?c"), (256, "a?c" + "d" * 253), (300, "a?c" + "d" * 253)])
+def test_progress_with_words_which_are_cut(run, size, heard):
+    wat = """(module (import "edge" "progress_message" (func $tell (param i32 i32 i32))) (memory 1)
+      (data (i32.const 0) "a\\ffc") (func (export "main") (param $size i32)
+        (memory.fill (i32.const 3) (i32.const 100) (i32.const 297))
+        (call $tell (i32.const 500) (i32.const 0) (local.get $size))))"""
+    run(wat, [size])
+    assert run.events == [("progress", {"permille": 500, "text": heard})]
+
+
 def test_a_flood_ends_in_the_worker_and_is_counted(run):
     wat = """(module (import "edge" "log" (func $log (param i32 i32 i32))) (memory 1)
       (func (export "main") (param $n i32) (loop $next (call $log (i32.const 1) (i32.const 0) (i32.const 3))

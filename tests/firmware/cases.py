@@ -144,6 +144,7 @@ def host_functions() -> list[dict[str, Any]]:
     found += [asked("output", *two) for two in ((0, 3), (65536, 0), (65536, 1), (-8, 16), (0, -1))]
     found += [asked("log", *three) for three in ((-5, 1, 3), (1, 0, 8), (3, 0, 0), (99, 1, 3), (1, 65530, 7))]
     found += [asked("progress", n) for n in (-1, 500, 1001)]
+    found += [asked("progress_message", *three) for three in ((500, 0, 8), (1001, 1, 0), (0, 65530, 7))]
     found += [asked("task_name", *two) for two in ((0, 2), (0, 100), (65534, 5))]
     found += [asked("random", *two) for two in ((0, 16), (65535, 2))]
     found += [asked("attempt"), asked("cancelled"), asked("input_len", inputs=["grüße"])]
