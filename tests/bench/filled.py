@@ -21,10 +21,10 @@ CHAIN, JOB = 10, 100
 def fill(data: Path, tasks: int, *, folded: bool) -> None:
     """So many tasks in a hub's folder: 60 % are completed, 5 % failed, 20 % not started, 15 % wait for a proplet.
 
-    tasks: a multiple of 1,000. folded: most are in a snapshot, the rest in the journal after it; or else every change
-    is in one journal.
+    tasks: a multiple of 1,000. folded: the first 80 % are in a snapshot, the rest in the journal after it; or else
+    every change is in one journal.
     """
-    Store(data, Journal(data / "store", compact_min_bytes=tasks * 60 if folded else NEVER)).fill(tasks)
+    Store(data, Journal(data / "store", compact_min_bytes=NEVER)).fill(tasks, folded)
 
 
 def fill_ended(data: Path, tasks: int) -> None:
@@ -43,7 +43,7 @@ class Store:
         blobs.put(accepted.prepared)
         self._play.do(commands.AddModule(document(SHA, accepted)))
 
-    def fill(self, tasks: int) -> None:
+    def fill(self, tasks: int, folded: bool) -> None:
         for at in range(tasks // 5 // JOB):
             ids = self._ids(JOB)
             self._play.do(commands.CreateJob(f"job-{at}", "later", "parallel", [spec(id) for id in ids], ids))
@@ -55,6 +55,8 @@ class Store:
             self._journal.flush()
         for _ in range(tasks // 5):
             self._play.run(self._started())
+        if folded:
+            self._journal.compact()
         for _ in range(tasks // 20):
             self._fail(self._started())
         for _ in range(tasks * 3 // 20):

@@ -11,6 +11,7 @@ from statistics import median
 
 import httpx2
 
+from hub.core.entries import listed
 from hub.store.history import hidden_in
 from hub.store.moment import look
 from shared import states
@@ -116,7 +117,7 @@ class Ledger:
             for id, task in history.documents("tasks", hidden_in(tables)) if history is not None else ():
                 assert id not in tasks, f"{id} is in the store and in the history"
                 tasks[id] = task
-        self._check(tasks, self.known)
+        self._check({id: {**task, "attempts": listed(task)} for id, task in tasks.items()}, self.known)
         for id, reached in self.known.items():
             assert reached < STARTED or tasks[id]["state"] != states.PENDING or tasks[id]["queued_at"], tasks[id]
 

@@ -11,7 +11,7 @@ from hub.store.journal import Journal
 from shared import states
 from tests.bench.filled import fill
 
-# Calls of functions, Python's and C's; 72 are needed from a journal that holds every change, 68 with a snapshot.
+# Calls of functions, Python's and C's; 73 are needed from a journal that holds every change, 60 with a snapshot.
 CALLS_A_TASK = 90
 NOW = Now(1.0, 1.8e9)
 
