@@ -83,14 +83,13 @@ class Placer:
         self._ready: dict[str, dict[Need, _Line]] = {}
 
     def issue(self, task: Task) -> None:
-        """Gives a task that waits elsewhere a ticket; any entry it had before no longer stands."""
+        """Gives the task a new ticket; any entry it had before no longer stands."""
         self._tickets += 1
         task.ticket = self._tickets
 
     def push(self, task: Task) -> None:
         """Puts the task in line, with a ticket of its own."""
-        self._tickets += 1
-        task.ticket = self._tickets
+        self.issue(task)
         self.length += 1
         pin = None if task.plain else task.pin
         line = self._anyone if pin is None and task.need is ANYONE else self._line(task.need, pin)
@@ -142,8 +141,7 @@ class Placer:
             if best is None:
                 return
             task = chosen.queue.pop()
-            task.ticket = 0
-            self.length -= 1
+            self.remove(task)
             proplet = chosen.next()
             if chosen is not anyone:
                 # A turn taken here is a turn taken in the round of all.

@@ -317,8 +317,7 @@ def _near(world: World, task: Task, groups: set[Group]) -> Iterator[Task]:
         groups.add(task.group)
         yield from task.group.tasks.values()
     doc = task.doc
-    origin = doc.get("origin") or {}
-    above = origin.get("id") if origin.get("type") in ("schedule", "broadcast", "for_each") else None
+    above = doc["origin"]["id"] if task.is_part else None
     ids = (doc.get("parent_id"), above, *(doc.get("parts") or ()), *world.firings.get(task.id, ()))
     yield from (world.tasks[id] for id in ids if id in world.tasks)
 
