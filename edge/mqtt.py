@@ -67,55 +67,74 @@ class Client:
         self.max_packet = max_packet
         self.reader: Any = None
         self.writer: Any = None
-        self._reading: Any = None
+        self._over = asyncio.Event()
+        self._fault: Exception | None = None
         self._writing = asyncio.Lock()
         self.error = ""
         self.packet_id = 0
         self.pending: dict[int, _Pending] = {}
         self._room = asyncio.Event()
         self._sent_ms = 0
-        self._ping_ms = 0  # when the unanswered PINGREQ left; 0: none
+        self._asked_ms = 0  # when what asks for this left; 0: it has been answered
+        self._awaited = "CONNACK"
 
     async def connect(self) -> None:
         """Open the connection and wait for CONNACK."""
-        try:
-            await asyncio.wait_for(self._open(), self.timeout_ms / 1000)
-        except asyncio.TimeoutError:  # noqa: UP041 (MicroPython has no other name for it)
-            self.error = "no CONNACK within %d ms" % self.timeout_ms
-        except EOFError:
-            self.error = "the broker closed the connection before CONNACK"
-        except OSError as error:
-            self.error = "no connection: %s" % error
-        except MqttError as error:
-            self.error = str(error)
+        self._asked_ms = now_ms()
+        await self._attend(self._open())
+        self._asked_ms = 0
+        self._awaited = "PINGRESP"
         if self.error:
             self._close()
             raise MqttError(self.error)
 
     async def _open(self) -> None:
         host, port = self._address
-        if self.ssl:
-            opened = asyncio.open_connection(host, port, ssl=self.ssl, server_hostname=host)
-        else:
-            opened = asyncio.open_connection(host, port)
-        self.reader, self.writer = await opened
-        _no_delay(self.writer)
-        await self._write(self._hello)
-        packets.check_connack(*await packets.read(self.reader, self.max_packet))
+        try:
+            if self.ssl:
+                opened = asyncio.open_connection(host, port, ssl=self.ssl, server_hostname=host)
+            else:
+                opened = asyncio.open_connection(host, port)
+            self.reader, self.writer = await opened
+            _no_delay(self.writer)
+            await self._write(self._hello)
+            packets.check_connack(*await packets.read(self.reader, self.max_packet))
+        except EOFError:
+            self._fail("the broker closed the connection before CONNACK")
+        except OSError as error:
+            self._fail("no connection: %s" % error)
+        except MqttError as error:
+            self._fail(str(error))
 
     async def run(self) -> None:
         """Serve the connection until it ends: MqttError says why. Cancelled, it leaves the rest to disconnect()."""
-        self._reading = asyncio.create_task(self._read())
-        watching = asyncio.create_task(self._watch())
-        try:
-            await self._reading
-        except asyncio.CancelledError:
-            if not self.error:  # not our own way to end the reading
-                raise
-        finally:
-            watching.cancel()
+        await self._attend(self._read())
         self._close()
         raise MqttError(self.error)
+
+    async def _attend(self, work: "Any") -> None:
+        """Until the work is done, or the connection has ended.
+
+        It waits for an event: to be cancelled at the moment when a task ends that is awaited, or is waited for by
+        wait_for, goes unnoticed on Python before 3.12, and where that task was cancelled itself on any.
+        """
+        self._over.clear()
+        working = asyncio.create_task(self._do(work))
+        watching = asyncio.create_task(self._watch())
+        try:
+            await self._over.wait()
+        finally:
+            working.cancel()
+            watching.cancel()
+        if self._fault is not None:
+            raise self._fault
+
+    async def _do(self, work: "Any") -> None:
+        try:
+            await work
+        except Exception as error:  # a fault of ours: who waits has it
+            self._fault = error
+        self._over.set()
 
     async def post(self, topic: str, payload: bytes) -> "_Pending":
         """Publish with QoS 1 without waiting for PUBACK, but for one of the last _WINDOW before.
@@ -159,9 +178,7 @@ class Client:
         if self.error:
             return
         self.error = why
-        # The reading task ends by itself; MicroPython does not let a task cancel itself.
-        if self._reading is not None and self._reading is not asyncio.current_task():
-            self._reading.cancel()
+        self._over.set()
         for pending in self.pending.values():
             pending.done.set()
         self.pending = {}
@@ -199,7 +216,7 @@ class Client:
         try:
             while True:
                 head, body = await packets.read(self.reader, self.max_packet)
-                self._ping_ms = 0  # whatever the broker says, it lives
+                self._asked_ms = 0  # whatever the broker says, it lives
                 await self._heard(head, body)
         except EOFError:
             self._fail("the broker closed the connection")
@@ -236,11 +253,11 @@ class Client:
             pass
 
     async def _keep_alive(self, now: int) -> None:
-        if self._ping_ms:
-            if now - self._ping_ms > self.timeout_ms:
-                self._fail("no PINGRESP within %d ms" % self.timeout_ms)
+        if self._asked_ms:
+            if now - self._asked_ms > self.timeout_ms:
+                self._fail("no %s within %d ms" % (self._awaited, self.timeout_ms))
         elif now - self._sent_ms >= self._keepalive_ms // 2:
-            self._ping_ms = now
+            self._asked_ms = now
             await self._write(packets.PINGREQ)
 
     async def _repeat(self, pending: "_Pending", now: int) -> None:

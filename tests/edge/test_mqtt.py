@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from edge.link import Link
 from edge.mqtt import _WINDOW, Client
 from edge.packets import MqttError
 from tests.edge import broker as b
@@ -205,6 +206,36 @@ async def test_run_can_be_cancelled():
         with pytest.raises(asyncio.CancelledError):
             await session.running
         await broker.until(lambda: True)
+
+
+class Owner:
+    """Who has nothing to say."""
+
+    def online(self):
+        pass
+
+    offline = online
+
+
+@pytest.mark.parametrize("drops_at", [None, b.CONNECT, b.SUBSCRIBE])
+async def test_an_edge_that_is_told_to_stop_stops_whatever_its_connection_is_at(drops_at, monkeypatch):
+    async with Broker() as broker:
+        heard = broker._heard
+
+        def hear(head, body):
+            heard(head, body)
+            if head >> 4 == drops_at:
+                broker.writer.close()
+
+        monkeypatch.setattr(broker, "_heard", hear)
+        for turns in range(80):
+            link = Link("dev", Owner(), 1, lambda: 0.5, lambda line: None)
+            serving = asyncio.create_task(link.serve("127.0.0.1", broker.port, None, None, 0.001))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            serving.cancel()
+            await asyncio.wait([serving], timeout=5)
+            assert serving.cancelled(), f"goes on after {turns} turns of the loop"
 
 
 async def test_nagle_is_off():
