@@ -106,7 +106,8 @@ class Runtime:
         self._idle.clear()
         if self.engine.busy and self.failure is None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self._idle.wait()
 
     async def stop(self) -> None:
         """Writes what waits and lets go of the journal. Commands must not come any more."""

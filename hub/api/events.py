@@ -268,7 +268,8 @@ async def _lines(
         reader.tell(current)
     while True:
         try:
-            change = await asyncio.wait_for(reader.queue.get(), PING_S)
+            async with asyncio.timeout(PING_S):
+                change = await reader.queue.get()
         except TimeoutError:
             yield b": ping\n\n"
             continue

@@ -87,7 +87,8 @@ class _Exchange:
 
     async def next(self) -> Message | None:
         try:
-            return await asyncio.wait_for(self._messages.get(), self._read_timeout)
+            async with asyncio.timeout(self._read_timeout):
+                return await self._messages.get()
         except TimeoutError:
             raise httpx2.ReadTimeout("the app is silent") from None
 
