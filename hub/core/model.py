@@ -144,7 +144,7 @@ class Task:
         # The task whose results a link shares, and the links that share this one's.
         self.source: Task | None = None
         self.links: dict[str, Task] = {}
-        # Who may take it , while it is queued.
+        # Who may take it, while it is queued.
         self.need = ANYONE
         # Number of its live entry in a queue; 0 when it is in none.
         self.ticket = 0
