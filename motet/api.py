@@ -3,6 +3,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from motet import calls
@@ -13,9 +14,11 @@ from motet.follow import follow
 from motet.port import Port
 from motet.sse import Event
 from motet.workflow import Workflow
+from shared.errors import NotFound
 from shared.states import ENDED
 
 OnEvent = Callable[[Event], None]
+Until = Callable[[Document], bool]
 
 
 class Api:
@@ -273,16 +276,46 @@ class Api:
     @operation
     async def wait_proplets(self, count: int, timeout: float | None = None) -> Document:
         """The page of the alive proplets when there are at least so many. WaitTimeout after so many seconds."""
-        async with aclosing(follow(self._port, calls.page("events", {}), timeout)) as events:
+        read, at = partial(self._document, calls.page("proplets", {"status": "active"})), ("state", "proplet")
+        async with aclosing(follow(self._port, calls.page("events", {}), timeout, read, at)) as events:
             async for event in events:
-                if event["event"] in ("state", "proplet"):
-                    alive = await self._document(calls.page("proplets", {"status": "active"}))
-                    if alive["total"] >= count:
-                        return alive
+                if event["event"] in at and event["data"]["total"] >= count:
+                    alive: Document = event["data"]
+                    return alive
         raise WaitTimeout(f"{count} proplets have not come within {timeout:g} s")
 
+    @operation
+    async def wait_proplet(
+        self, proplet_id: str, until: Until, timeout: float | None = None, missing_ok: bool = False
+    ) -> Document:
+        """The proplet as soon as until(proplet) is true, of how it stands or of a change. WaitTimeout after so many
+        seconds.
+
+        missing_ok: one that the hub does not know is waited for; else it is NotFound, also when deleted meanwhile.
+        """
+
+        async def read() -> Document:
+            try:
+                return await self._document(calls.get("proplets", proplet_id))
+            except NotFound:
+                if not missing_ok:
+                    raise
+                return {}
+
+        async with aclosing(follow(self._port, calls.page("events", {}), timeout, read)) as events:
+            async for event in events:
+                proplet: Document = event["data"]
+                # Of one that is gone by the time its change is told there is nothing but the id.
+                known = event["event"] in ("state", "proplet") and "alive" in proplet
+                if known and proplet["id"] == proplet_id and until(proplet):
+                    return proplet
+                gone = event["event"] == "deleted" and (proplet["kind"], proplet["id"]) == ("proplet", proplet_id)
+                if gone and not missing_ok:
+                    raise NotFound(f"proplet {proplet_id} was deleted", "unknown_proplet")
+        raise WaitTimeout(f"proplet {proplet_id} was not as wanted within {timeout:g} s", detail={"id": proplet_id})
+
     async def _ended(self, kind: str, id_: str, timeout: float | None, on_event: OnEvent | None) -> Document:
-        listen, read = calls.page("events", {f"{kind}_id": id_}), calls.get(f"{kind}s", id_)
+        listen, read = calls.page("events", {f"{kind}_id": id_}), partial(self._port.send, calls.get(f"{kind}s", id_))
         async with aclosing(follow(self._port, listen, timeout, read)) as events:
             async for event in events:
                 document: Document = event["data"]

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -206,7 +205,7 @@ def run(wanted: Wanted, url: str, wait_s: float) -> int:
     _copy(board, facts, config)
     board("reset")
     if wait_s:
-        _wait(url, config["id"], boot, wait_s)
+        _await(url, config["id"], boot, wait_s)
         print(f"{config['id']} is there")
     return 0
 
@@ -248,23 +247,28 @@ def _write(board: Board, root: Path, name: str, text: str) -> None:
     board("fs", "cp", str(root / name), f":{name}")
 
 
-def _wait(url: str, id: str, before: str | None, timeout_s: float) -> None:
+def _await(url: str, id: str, before: str | None, timeout_s: float) -> None:
     """Until the hub has heard of the board since this boot."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if _boot(url, id) not in (None, before):
-            return
-        time.sleep(0.5)
-    raise Unavailable(f"the hub has not heard of {id} in {timeout_s:g} s: `mpremote` shows what the board says")
+    from motet.client import Client, WaitTimeout
+
+    def is_there(proplet: dict[str, Any]) -> bool:
+        return bool(proplet["alive"]) and proplet.get("boot") != before
+
+    with Client(url) as client:
+        try:
+            client.wait_proplet(id, is_there, timeout_s, missing_ok=True)
+        except WaitTimeout:
+            said = f"the hub has not heard of {id} in {timeout_s:g} s: `mpremote` shows what the board says"
+            raise Unavailable(said) from None
 
 
 def _boot(url: str, id: str) -> str | None:
-    """The name of a device's present boot, None when it is not connected."""
+    """The name of a device's latest boot, None of one that has said no hello yet."""
     from motet.client import Client
 
     with Client(url) as client:
         try:
-            proplet = client.proplet(id)
+            boot: str | None = client.proplet(id).get("boot")
         except NotFound:
             return None
-    return proplet["boot"] if proplet["alive"] else None
+    return boot

@@ -3,14 +3,18 @@
 
 import random
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import aclosing
+from typing import Any
 
 from motet.calls import Call
 from motet.port import Port
 from motet.sse import Event, EventParser
 from shared.backoff import delay
 from shared.errors import MotetError, Unavailable
+
+# Reads the state of what is followed.
+Read = Callable[[], Awaitable[Any]]
 
 # The hub pings every 15 s; a stream silent for three pings is broken.
 SILENCE_S = 45.0
@@ -19,12 +23,12 @@ PATIENCE_S = 30.0
 
 
 async def follow(
-    port: Port, call: Call, timeout: float | None, state: Call | None = None
+    port: Port, call: Call, timeout: float | None, read: Read | None = None, at: Collection[str] = ("state", "done")
 ) -> AsyncGenerator[Event, None]:
     """Events up to `done` or the timeout (seconds), and at each connection one named `state`, before its first.
 
-    state: what to read at each connection, and at the end; events `state` and `done` carry the answer, which with the
-    events in between leaves nothing out. A broken stream is opened again behind its last event; Unavailable when its
+    read: awaited at each event with a name of `at`, which carries its answer; with that of `state` and the events
+    behind it nothing is left out. A broken stream is opened again behind its last event; Unavailable when its
     hub stays away for 30 s, or was never there.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -37,8 +41,8 @@ async def follow(
                 async for event in events:
                     patient_until, failures = float("inf"), 0
                     last_id = event["id"] or last_id
-                    if state is not None and event["event"] in ("state", "done"):
-                        event = Event(id="", event=event["event"], data=await port.send(state))
+                    if read is not None and event["event"] in at:
+                        event = Event(id="", event=event["event"], data=await read())
                     yield event
                     if event["event"] == "done":
                         return

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Generator, Mapping
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import Any, Literal
 
 from motet import calls
@@ -78,8 +79,11 @@ class _TaskHandle:
         if self._document["state"] in states.ENDED:
             return self._document
         kind, scope = self._scope
-        read = calls.get("tasks", self.id)
-        async with aclosing(follow(self._port, calls.page("events", {f"{kind}_id": scope}), timeout, read)) as events:
+        listen, read = (
+            calls.page("events", {f"{kind}_id": scope}),
+            partial(self._port.send, calls.get("tasks", self.id)),
+        )
+        async with aclosing(follow(self._port, listen, timeout, read)) as events:
             async for event in events:
                 if event["data"].get("id") != self.id:
                     continue
@@ -168,7 +172,8 @@ class _Run:
     async def _follow(self, tracker: Tracker, timeout: float | None, abort: bool) -> bool:
         """Shows the tracker what happens up to the end of the run (True) or of the time. abort: at an error."""
         listen = calls.page("events", {"workflow_id": self.workflow_id})
-        async with aclosing(follow(self._port, listen, timeout, self._read)) as events:
+        read = partial(self._port.send, self._read)
+        async with aclosing(follow(self._port, listen, timeout, read)) as events:
             async for event in events:
                 data = event["data"]
                 if event["event"] == "task":

@@ -1,12 +1,10 @@
 """`motet update`: has a board fetch the hub's edge over the air, and waits until it runs or was given up."""
 
-import time
 from typing import Any
 
-from motet.client import Client
+from motet.client import Client, WaitTimeout
 from shared.errors import Unavailable
 
-_LOOK_S = 0.5
 _WORDS = {
     "asked": "the hub has asked it",
     "ready": "all files are there: it starts with them as soon as its tasks have ended",
@@ -17,17 +15,22 @@ _WORDS = {
 
 def run(url: str, id: str, wait_s: float) -> int:
     """Updates a board: 0 when it runs the new edge, or was asked and nobody waits; 1 when the update was given up."""
+    said = ""
+
+    def is_over(proplet: dict[str, Any]) -> bool:
+        nonlocal said
+        said = _tell(proplet["update"], said)
+        return proplet["update"]["state"] in ("done", "failed")
+
     with Client(url) as client:
-        update = client.update_proplet(id)["update"]
-        said = _tell(update, "")
-        deadline = time.monotonic() + wait_s
-        while wait_s and update["state"] not in ("done", "failed"):
-            if time.monotonic() > deadline:
-                raise Unavailable(f"{id} was not updated in {wait_s:g} s: GET /proplets/{id} shows how it goes on")
-            time.sleep(_LOOK_S)
-            update = client.proplet(id)["update"]
-            said = _tell(update, said)
-    return 1 if update["state"] == "failed" else 0
+        proplet = client.update_proplet(id)
+        if not is_over(proplet) and wait_s:
+            try:
+                proplet = client.wait_proplet(id, is_over, wait_s)
+            except WaitTimeout:
+                told = f"{id} was not updated in {wait_s:g} s: GET /proplets/{id} shows how it goes on"
+                raise Unavailable(told) from None
+    return 1 if proplet["update"]["state"] == "failed" else 0
 
 
 def _tell(update: dict[str, Any], said: str) -> str:

@@ -94,7 +94,10 @@ def beat(world: World, command: Beat) -> None:
     fields = command.fields
     _note_memory(proplet, fields)
     proplet.uptime_s = fields["uptime_s"]
+    silent = not proplet.alive
     _seen(world, proplet)
+    if silent:
+        _write_seen(world, proplet, {})  # its silence was told, and so is its end
     if fields.get("on_trial"):
         world.send(proplet.id, "keep", {})
     running = _pairs(fields["running"])
