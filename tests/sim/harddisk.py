@@ -181,6 +181,10 @@ class SyscallsOfStore:
     def fsync(self, fd: int) -> None:
         self._disk().fdatasync(fd)
 
+    def getpid(self) -> int:
+        """As long on every machine, since it is written to the disk."""
+        return 1
+
 
 class Threads:
     """Stands in for `threading` in hub.store.journal: its one thread, the snapshot's, is an event to come."""

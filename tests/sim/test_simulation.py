@@ -37,6 +37,8 @@ def test_a_product_with_a_fault_put_into_it_is_found_out(name):
 
 
 STORY = """
+import os
+os.getpid = lambda: int(os.environ["PYTHONHASHSEED"])
 from tests.sim.plan import make
 from tests.sim.simulation import simulate
 for seed in range(10):
@@ -48,7 +50,7 @@ def test_a_seed_tells_the_same_story_in_every_process():
     stories = [
         subprocess.run([sys.executable, "-c", STORY], capture_output=True, check=True, cwd=Path(__file__).parents[2],
                        env={**os.environ, "PYTHONHASHSEED": number}).stdout
-        for number in ("1", "2")
+        for number in ("1", "20000")
     ]  # fmt: skip
     assert len(stories[0].splitlines()) > 1000
     assert stories[0] == stories[1]
