@@ -8,7 +8,7 @@ from tests.e2e.test_faults import QUICK, seconds
 from tests.e2e.world import module
 from tests.effort import effort
 
-
+# Tasks that tell how long a thousand take to make.
 TRIED = 100
 
 
