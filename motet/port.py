@@ -13,6 +13,10 @@ from motet.calls import Call
 
 # How often an event that only threads can wait for is looked at.
 LOOK_S = 0.05
+# Between two tries of what is done at an event.
+AGAIN_S = 1.0
+
+Act = Callable[[], Coroutine[Any, Any, bool]]
 
 
 class Port(ABC):
@@ -38,10 +42,8 @@ class Port(ABC):
     async def sleep(self, seconds: float) -> None: ...
 
     @abstractmethod
-    def watch(
-        self, event: "threading.Event | asyncio.Event | None", act: Callable[[], Coroutine[Any, Any, None]]
-    ) -> AbstractAsyncContextManager[None]:
-        """While entered, act is called once when the event is set."""
+    def watch(self, event: "threading.Event | asyncio.Event | None", act: Act) -> AbstractAsyncContextManager[None]:
+        """While entered, act is called when the event is set, and again until it answers True."""
 
 
 class BlockingPort(Port):
@@ -51,9 +53,7 @@ class BlockingPort(Port):
         time.sleep(seconds)  # noqa: ASYNC251  it is meant to block
 
     @asynccontextmanager
-    async def watch(
-        self, event: "threading.Event | asyncio.Event | None", act: Callable[[], Coroutine[Any, Any, None]]
-    ) -> AsyncIterator[None]:
+    async def watch(self, event: "threading.Event | asyncio.Event | None", act: Act) -> AsyncIterator[None]:
         if event is None:
             yield
             return
@@ -62,10 +62,11 @@ class BlockingPort(Port):
         over = threading.Event()
 
         def look() -> None:
-            while not over.is_set():
-                if event.wait(LOOK_S):
-                    finished(act())
+            while not event.wait(LOOK_S):
+                if over.is_set():
                     return
+            while not finished(act()) and not over.wait(AGAIN_S):
+                pass
 
         thread = threading.Thread(target=look, name="motet-cancel", daemon=True)
         thread.start()
@@ -81,9 +82,7 @@ class AwaitingPort(Port):
         await asyncio.sleep(seconds)
 
     @asynccontextmanager
-    async def watch(
-        self, event: "threading.Event | asyncio.Event | None", act: Callable[[], Coroutine[Any, Any, None]]
-    ) -> AsyncIterator[None]:
+    async def watch(self, event: "threading.Event | asyncio.Event | None", act: Act) -> AsyncIterator[None]:
         if event is None:
             yield
             return
@@ -93,7 +92,8 @@ class AwaitingPort(Port):
                 await event.wait()
             while not event.is_set():  # noqa: ASYNC110  nothing can be awaited of a threading.Event
                 await asyncio.sleep(LOOK_S)
-            await act()
+            while not await act():  # noqa: ASYNC110  it may answer otherwise
+                await asyncio.sleep(AGAIN_S)
 
         looking = asyncio.create_task(look())
         try:

@@ -26,9 +26,6 @@ log = logging.getLogger("motet")
 OnTaskError = Literal["raise", "log", "continue"]
 CancelEvent = threading.Event | asyncio.Event
 
-# Between two tries to tell a hub that cannot be reached.
-AGAIN_S = 1.0
-
 
 class _TaskHandle:
     """One task at the hub. `id`, and `name` as its run calls it."""
@@ -195,16 +192,16 @@ class _Run:
             tracker.see_all(task for task in tasks if task["state"] in states.SETTLED)
         tracker.expire(timeout)
 
-    async def _finish_running(self) -> None:
-        """The cancel event is set: tells the hub, as often as it takes, unless the workflow is gone."""
-        while True:
-            try:
-                return await self._stop("cancelled", "finish")
-            except Unavailable as error:
-                log.warning("cannot cancel yet: %s", error.message)
-                await self._port.sleep(AGAIN_S)
-            except NotFound:
-                return None
+    async def _finish_running(self) -> bool:
+        """The cancel event is set: tells the hub; False when it cannot be reached."""
+        try:
+            await self._stop("cancelled", "finish")
+        except Unavailable as error:
+            log.warning("cannot cancel yet: %s", error.message)
+            return False
+        except NotFound:
+            pass  # the workflow is gone
+        return True
 
     async def _stop(self, message: str | None, running: str) -> None:
         fields = {"running": running} | ({} if message is None else {"error_message": message})

@@ -13,6 +13,7 @@ from motet import (
     DependencyFailedError,
     NodeStatus,
     RetryExhaustedError,
+    RunResult,
     TaskCancelledError,
     TaskError,
     TaskTimeoutError,
@@ -261,6 +262,52 @@ def test_cancel_lets_what_runs_finish(hub: Hub) -> None:
     result = hub.client().run(diamond(), callbacks=callbacks, cancel_event=event, timeout=10)
     assert result.node_results["a"].status == NodeStatus.COMPLETED
     assert (result.succeeded, result.cancelled, callbacks.cancelled) == (1, 3, ["b", "c", "d"])
+
+
+class Deaf:
+    """Stands before a hub: stops do not reach it, the first so many; from then on nothing does, if it is to go."""
+
+    def __init__(self, inner: httpx2.BaseTransport, stops: float, goes: bool) -> None:
+        self.inner, self.stops, self.goes = inner, stops, goes
+        self.gone = False
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        if request.url.path.endswith("/stop") and self.stops > 0:
+            self.stops -= 1
+            self.gone = self.goes
+            raise httpx2.ConnectError("refused")
+        if self.gone:
+            raise httpx2.ConnectError("refused")
+        return self.inner.handle_request(request)
+
+
+def test_a_cancellation_is_told_to_the_hub_as_often_as_it_takes(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("motet.port.AGAIN_S", 0.01)
+    gate, event = hub.hold("a"), threading.Event()
+    callbacks = CancelAt("a", event, lambda: gate.release(10))
+    client = Client(transport=httpx2.MockTransport(Deaf(hub.transport(), 3, goes=False)))
+    assert client.run(diamond(), callbacks=callbacks, cancel_event=event, timeout=10).cancelled == 3
+
+
+def test_a_cancelled_run_whose_hub_stays_away_is_given_up(hub: Hub) -> None:
+    """What tells the hub of the cancellation went on for ever, and the run with it."""
+    hub.hold("a")
+    event = threading.Event()
+    client = Client(transport=httpx2.MockTransport(Deaf(hub.transport(), float("inf"), goes=True)))
+    results: list[RunResult] = []
+
+    class CancelAtStart:
+        def on_node_start(self, name: str) -> None:
+            event.set()
+
+    def run() -> None:
+        results.append(client.run(diamond(), callbacks=CancelAtStart(), cancel_event=event, timeout=2))
+
+    running = threading.Thread(target=run, daemon=True)
+    running.start()
+    running.join(10)
+    assert not running.is_alive()
+    assert [result.timed_out for result in results] == [4]
 
 
 def test_cancelled_before_it_starts(hub: Hub) -> None:
