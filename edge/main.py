@@ -61,10 +61,10 @@ async def run(
     global current
     edge = current = Edge(device, data, slots, labels or {}, log, runner, board)
     edge.trial_ms = int(trial_s * 1000)
-    if runner is not None:
-        await runner.open()
     ticking = asyncio.create_task(edge.tick(watchdog))
     try:
+        if runner is not None:
+            await runner.open()
         await edge.link.serve(host, port, password, ssl, base_s)
     finally:
         ticking.cancel()

@@ -119,8 +119,10 @@ class Server(uvicorn.Server):
         self.ready = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
+        try:
+            await super().startup(sockets)
+        finally:
+            self.ready.set()  # or it has failed: then `serve` raises why
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Who has stopped reading, or has not sent all of a request, does not keep the hub from stopping."""

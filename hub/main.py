@@ -104,8 +104,12 @@ class Hub:
         scheme = "https" if self._tls else "http"
         self.url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
         self._server = Server(self.parts.app, self._tls)
-        self._serving = asyncio.create_task(self._server.serve([listener]))
+        serving = asyncio.create_task(self._server.serve([listener]))
         await self._server.ready.wait()
+        if not self._server.started:
+            listener.close()
+            await serving
+        self._serving = serving
         # What lives now lives as long as the hub: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()

@@ -7,6 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.e2e.world import Child
+
 ROOT = Path(__file__).parent.parent
 HANGING = """
 import asyncio, pytest, subprocess, sys, tests.conftest
@@ -44,3 +46,29 @@ def test_it_is_named_with_what_it_waits_for(name, waits_in, tmp_path):
     children = [line for line in done.stderr.splitlines() if line.startswith("child: ")]
     assert len(children) == (name == "running")
     assert not any(psutil.pid_exists(int(line.split()[1])) for line in children)
+
+
+FAMILY = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+print(f"child {child.pid}.", flush=True)
+time.sleep(%s)
+"""
+
+
+@pytest.mark.parametrize(("lives_s", "why"), [(1000, "did not end"), (0, "a child of it holds its output")])
+def test_a_process_whose_output_does_not_end_fails_the_test_that_stops_it(lives_s, why, tmp_path):
+    parent = Child([sys.executable, "-c", FAMILY % lives_s], tmp_path, {})
+    child = psutil.Process(int(parent.line(r"child (\d+)\.")[1]))
+    try:
+        if not lives_s:
+            parent.child.wait(timeout=10)
+        with pytest.raises(AssertionError, match=why):
+            parent.stop(timeout=0.2)
+        assert parent.child.poll() is not None
+        if lives_s:
+            child.wait(timeout=5)
+    finally:
+        if child.is_running():
+            child.kill()

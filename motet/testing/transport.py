@@ -22,7 +22,11 @@ class InProcess(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         exchange = _Exchange(await request.aread(), request.extensions.get("timeout", {}).get("read"))
         exchange.running = asyncio.create_task(exchange.run(self._app, _scope(request)))
-        start = await exchange.next()
+        try:
+            start = await exchange.next()
+        except BaseException:  # who asks has gone
+            await exchange.close()
+            raise
         assert start is not None and start["type"] == "http.response.start", "the app gave no answer"
         return httpx2.Response(start["status"], headers=start.get("headers", []), stream=_AsyncBody(exchange))
 

@@ -2,6 +2,10 @@
 
 import asyncio
 
+import pytest
+import uvicorn
+
+from hub.main import Hub, Settings
 from tests.api.stage import FILE, Stage
 
 TASK = {"name": "main", "file": FILE}
@@ -40,3 +44,14 @@ async def test_what_was_queued_goes_on_after_the_next_start(tmp_path):
     async with Stage(tmp_path) as stage:
         stage.join("d1")
         assert (await stage.ended("a"))["state"] == 3
+
+
+async def test_a_hub_whose_http_does_not_start_says_why_and_can_be_stopped(tmp_path, monkeypatch):
+    async def startup(self, sockets):
+        raise OSError("no memory for a socket")
+
+    monkeypatch.setattr(uvicorn.Server, "startup", startup)
+    hub = Hub(Settings(port=0, mqtt_port=0, data=str(tmp_path)))
+    with pytest.raises(OSError, match="no memory for a socket"):
+        await asyncio.wait_for(hub.start(), 10)
+    await asyncio.wait_for(hub.stop(), 10)

@@ -1,5 +1,6 @@
 """A real hub and real edges, each a process of its own, on free ports and in a folder of the test."""
 
+import contextlib
 import os
 import re
 import select
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import psutil
 
 from motet.client import Client
 
@@ -62,13 +64,25 @@ class Child:
         try:
             rest, _ = self.child.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            self.child.kill()
-            rest, _ = self.child.communicate()
-            raise AssertionError(f"did not end after signal {number}:\n{self.text}{rest!r}") from None
+            what = "did not end" if self.child.poll() is None else "has ended, but a child of it holds its output,"
+            raise AssertionError(f"{what} after signal {number}:\n{self.text}{self._killed()!r}") from None
         except ValueError:  # was stopped before
             return self.child.returncode
         self.text += rest.decode(errors="replace")
         return self.child.returncode
+
+    def _killed(self) -> bytes:
+        """What it has printed still. A child of its own that lives on holds the pipe."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self.child.pid).children(recursive=True):
+                child.kill()
+        self.child.kill()
+        try:
+            return self.child.communicate(timeout=2)[0]
+        except subprocess.TimeoutExpired as expired:
+            assert self.child.stdout is not None
+            self.child.stdout.close()
+            return expired.output or b""
 
 
 class Process(Child):

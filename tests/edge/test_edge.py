@@ -312,6 +312,19 @@ async def test_a_signal_ends_it_and_its_children(tmp_path, number):
         await hub.got(b.DISCONNECT)
 
 
+async def test_told_to_stop_at_any_moment_of_its_start_it_leaves_no_process(tmp_path):
+    """Its pool starts two: in the command they end with it, in a program of one's own they stayed."""
+    before = children(os.getpid())
+    for turns in range(20):
+        edge = asyncio.create_task(run("127.0.0.1", 1, "dev", str(tmp_path)))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        edge.cancel()
+        await asyncio.wait([edge], timeout=10)
+        assert edge.cancelled()
+        assert children(os.getpid()) == before, f"after {turns} turns of the loop"
+
+
 async def test_killed_and_started_again(tmp_path):
     async with Hub() as hub:
         hub.acknowledge = False

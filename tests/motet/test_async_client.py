@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import json
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import httpx2
@@ -107,6 +107,38 @@ async def test_cancel(stage: AsyncHub, kind: type[Any]) -> None:
 
     result = await stage.async_client().run(chain(), callbacks=CancelAtStart(), cancel_event=event, timeout=10)
     assert [node.status for node in result.node_results.values()] == [NodeStatus.COMPLETED, NodeStatus.CANCELLED]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.task("t"),
+        lambda client: client.wait_task("t"),
+        lambda client: client.wait_proplet("stub", lambda proplet: False),
+        lambda client: client.run(chain()),
+    ],
+    ids=["task", "wait_task", "wait_proplet", "run"],
+)
+async def test_who_asks_may_go_at_any_moment_and_leaves_nothing_behind(
+    stage: AsyncHub, ask: Callable[[AsyncClient], Coroutine[Any, Any, Any]]
+) -> None:
+    """Who went before the answer came left it to itself: a stream, which has no end."""
+    client = stage.async_client()
+    await client.create_task("a", id="t")
+    await stage.settle()
+    before = asyncio.all_tasks()
+    for turns in range(100):
+        asking = asyncio.create_task(ask(client))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking], timeout=5)
+        assert asking.done()
+        await stage.settle()
+        assert asyncio.all_tasks() == before, f"after {turns} turns of the loop"
+        if not asking.cancelled():
+            await asking
+            break
 
 
 async def test_two_runs_at_a_time(stage: AsyncHub) -> None:
