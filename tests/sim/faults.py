@@ -21,18 +21,20 @@ class Faults:
     def calm(self) -> None:
         """From here on nothing goes wrong."""
         world = self.world
-        world.hub.disk.full, world.hub.disk.cut_in, world.hub.snapshot_cut, world.hub.slow = False, 0, 0, 0.0
-        world.hub.down_s = 0.1
+        hub, disk = world.hub, world.hub.disk
+        disk.full, disk.cut_in, disk.file_cut, hub.snapshot_cut = False, 0, 0, 0
+        hub.slow, hub.down_s, hub.again = 0.0, 0.1, None
         world.network.blocked.clear()
         self._restart_failed()
-        world.hub.boot()
+        hub.boot()
         for device in world.devices.values():
             device.boot()
 
     # --- the hub
 
-    def do_crash(self, seconds: float) -> None:
-        self.world.hub.down_s = seconds
+    def do_crash(self, seconds: float, again: float | None) -> None:
+        """again: see Hub."""
+        self.world.hub.down_s, self.world.hub.again = seconds, again
         self.world.hub.crash()
 
     def do_restart(self, seconds: float) -> None:
@@ -40,15 +42,20 @@ class Faults:
         self.world.hub.down_s = seconds
         self.world.hub.stop()
 
-    def do_flush_cut(self, after: int, seconds: float) -> None:
+    def do_flush_cut(self, after: int, seconds: float, again: float | None) -> None:
         """It dies within a write, so many steps of the disk from now."""
         self.world.hub.disk.cut_in = after
-        self.world.hub.down_s = seconds
+        self.world.hub.down_s, self.world.hub.again = seconds, again
 
-    def do_snapshot_cut(self, after: int, seconds: float) -> None:
+    def do_journal_cut(self, after: int, seconds: float, again: float | None) -> None:
+        """The same from the moment when the next journal is begun."""
+        self.world.hub.disk.file_cut = after
+        self.world.hub.down_s, self.world.hub.again = seconds, again
+
+    def do_snapshot_cut(self, after: int, seconds: float, again: float | None) -> None:
         """The same within the next snapshot."""
         self.world.hub.snapshot_cut = after
-        self.world.hub.down_s = seconds
+        self.world.hub.down_s, self.world.hub.again = seconds, again
 
     def do_disk_full(self, seconds: float) -> None:
         """It is read-only from the next change on, until there is room, or where a sync failed until its restart."""

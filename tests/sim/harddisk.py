@@ -1,8 +1,11 @@
 """The hub's disk: real files, to which nothing comes but what was synced, and of the last sync perhaps a part.
 
 The real journal runs on it: `SyscallsOfStore` stands in for `os` in hub.store. What is written waits in memory for its
-fdatasync. A flush takes virtual time; what it synced is on its way to the platter until that time is over, and a crash
-meanwhile leaves any of it, by sectors.
+fdatasync. A flush takes virtual time; what it synced is on its way to the platter until that time is over, and a power
+cut meanwhile leaves any of it, by sectors.
+
+Who is killed instead leaves what it wrote to the system: the next process reads it in the files like the rest. Until
+somebody syncs it, a power cut may still take any of it back.
 """
 
 import errno
@@ -15,23 +18,28 @@ from pathlib import Path
 from hub.store.records import SECTOR_BYTES
 from tests.sim.loop import PowerCut, Process
 
-# (path, offset, bytes) written, or (path, 0, None) created
+# (path, offset, bytes) written, (path, 0, None) created, or (path, 0, b"") synced: a file, or the names of a directory
 Step = tuple[str, int, bytes | None]
 
 
 class HardDisk:
     """directory: of the real files. full: writes are refused, and now and then a sync as well, as where space is only
-    looked for when it is needed. cut_in: so many steps from now the power fails."""
+    looked for when it is needed. cut_in: so many steps from now the power fails. file_cut: so many from the next file
+    that comes."""
 
     def __init__(self, directory: Path, chance: random.Random) -> None:
         self.directory = directory
         self.chance = chance
         self.full = False
-        self.cut_in = 0
+        self.cut_in = self.file_cut = 0
+        self._is_cut = False  # the process died at a step
         self._open: dict[int, str] = {}
         self._dirty: dict[int, list[Step]] = {}
         # What is on its way to the platter, in order, each sync a group; None when every sync is waited for.
         self._flight: list[list[Step]] | None = None
+        # What the platter has of each sector that a killed process wrote and nobody synced; and the names it lacks.
+        self._unsynced: dict[tuple[str, int], bytes] = {}
+        self._unnamed: list[str] = []
 
     # --- what the store asks of the system
 
@@ -42,6 +50,7 @@ class HardDisk:
         self._open[fd] = name
         if is_new and self._flight is not None:
             self._flight.append([(name, 0, None)])
+            self.cut_in, self.file_cut = self.file_cut or self.cut_in, 0
         return fd
 
     def close(self, fd: int) -> None:
@@ -64,10 +73,11 @@ class HardDisk:
         written = self._dirty.pop(fd, [])
         if self.full and written and self.chance.random() < 0.1:
             raise _no_space()
+        group = [*written, (self._open[fd], 0, b"")]
         if self._flight is None:
-            _put(written)
+            self._arrive(group)
         else:
-            self._flight.append(written)
+            self._flight.append(group)
 
     def ftruncate(self, fd: int, size: int) -> None:
         """Of a file that nothing has been written behind but what was not synced."""
@@ -79,6 +89,7 @@ class HardDisk:
         if self.cut_in:
             self.cut_in -= 1
             if not self.cut_in:
+                self._is_cut = True
                 raise PowerCut
 
     # --- time and crashes
@@ -104,24 +115,67 @@ class HardDisk:
         """It has arrived."""
         flight, self._flight = self._flight or [], None
         for group in flight:
-            _put(group)
+            self._arrive(group)
 
-    def crash(self) -> None:
-        """Of what was on its way, each sync before some is there, of that one some sectors, of those after it none."""
+    def power_cut(self) -> None:
+        """Of what was on its way, each sync before some is there, of that one some sectors, of those after it none. Of
+        what a killed process left, any sector and any name may be gone."""
         flight, self._flight = self._flight or [], None
         arrived = self.chance.randrange(len(flight) + 1)
-        for at, group in enumerate(flight):
-            if at < arrived:
-                _put(group)
-                continue
-            if at == arrived:
-                _put(self._torn(group))
-            for name, _, data in group:
-                if data is None:
-                    os.unlink(name)
+        for group in flight[:arrived]:
+            self._arrive(group)
+        if flight[arrived:]:
+            _put(self._torn(flight[arrived]))
+        _undo(flight[arrived:])
+        self._take_back()
+        self._let_go()
+
+    def kill(self) -> None:
+        """The process dies, at some step of what was on its way; what it wrote until then is in the files."""
+        flight, self._flight = self._flight or [], None
+        groups = [*flight, [step for steps in self._dirty.values() for step in steps]]
+        at, count = len(flight), len(groups[-1])
+        if not self._is_cut:
+            at = self.chance.randrange(len(groups))
+            count = self.chance.randrange(len(groups[at]) + 1)
+        for group in groups[:at]:
+            self._arrive(group)
+            self._unnamed += [name for name, _, data in group if data is None]
+        self._leave(groups[at][:count])
+        _undo(groups[at:])
+        self._let_go()
+
+    def _let_go(self) -> None:
         for fd in list(self._open):
             self.close(fd)
-        self.cut_in = 0
+        self.cut_in, self._is_cut = 0, False
+
+    def _arrive(self, group: list[Step]) -> None:
+        _put(group)
+        synced = {name for name, _, data in group if data == b""}
+        if self._unsynced:
+            self._unsynced = {key: was for key, was in self._unsynced.items() if key[0] not in synced}
+        self._unnamed = [name for name in self._unnamed if os.path.dirname(name) not in synced]
+
+    def _leave(self, steps: list[Step]) -> None:
+        """Writes to the files what the platter has not, and keeps what that has."""
+        for name, offset, data in steps:
+            for sector in _sectors(offset, data or b""):
+                if (name, sector) not in self._unsynced:
+                    self._unsynced[name, sector] = _read(name, sector)
+            _put([(name, offset, data)])
+
+    def _take_back(self) -> None:
+        share = self.chance.choice((0.5, 1.0))
+        for (name, sector), was in self._unsynced.items():
+            if self.chance.random() < share and os.path.exists(name):
+                # The size of a file is another matter than its bytes: what was never written reads as zeros.
+                room = max(0, os.path.getsize(name) - sector * SECTOR_BYTES)
+                _put([(name, sector * SECTOR_BYTES, was.ljust(SECTOR_BYTES, b"\0")[:room])])
+        for name in self._unnamed:
+            if self.chance.random() < share and os.path.exists(name):
+                os.unlink(name)
+        self._unsynced, self._unnamed = {}, []
 
     def _torn(self, group: list[Step]) -> list[Step]:
         """The sectors that were written before the end, each whole."""
@@ -136,6 +190,7 @@ class HardDisk:
                 if (name, sector) not in fate:
                     fate[name, sector] = self.chance.random() < share
                 if fate[name, sector]:
+                    self._unsynced.pop((name, sector), None)  # it is written as a whole
                     kept.append((name, offset + at, data[at:end]))
                 at = end
         return kept
@@ -147,10 +202,26 @@ def _no_space() -> OSError:
 
 def _put(steps: list[Step]) -> None:
     for name, offset, data in steps:
-        if data is not None and os.path.exists(name):
+        if data and os.path.exists(name):
             with open(name, "r+b") as file:
                 file.seek(offset)
                 file.write(data)
+
+
+def _undo(groups: list[list[Step]]) -> None:
+    """What was not created after all."""
+    for name in (name for group in groups for name, _, data in group if data is None):
+        os.unlink(name)
+
+
+def _sectors(offset: int, data: bytes) -> range:
+    return range(offset // SECTOR_BYTES, -(-(offset + len(data)) // SECTOR_BYTES))
+
+
+def _read(name: str, sector: int) -> bytes:
+    with open(name, "rb") as file:
+        file.seek(sector * SECTOR_BYTES)
+        return file.read(SECTOR_BYTES)
 
 
 class SyscallsOfStore:

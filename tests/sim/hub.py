@@ -100,6 +100,8 @@ class Hub:
         self.landed = 0  # the last change that the hub was told to be on the disk
         self.runs = 0
         self.down_s = 0.1  # until it is started again
+        # The next death is a kill, and the power fails so long behind the start that follows; None: it is a power cut.
+        self.again: float | None = None
         self.snapshot_cut = 0  # the next one dies at this step
         self.slow = 0.0  # further seconds that a flush takes
         self.wall = WALL
@@ -128,11 +130,11 @@ class Hub:
             self.crash()
             await self.world.loop.create_future()
         self.journal = journal
-        self.landed = journal.lsn
         self.history = history = WatchedHistory(self.directory / NAME, self.world.ledger)
         # A crash of a simulated machine is none of the machine that it runs on.
         history._db.execute("PRAGMA synchronous = OFF")
-        self.world.ledger.recovered(journal, history)
+        self.world.ledger.recovered(journal, history, self.landed)
+        self.landed = journal.lsn
         engine = self.engine = WatchedEngine(POLICY, self)
         runtime = Runtime(engine, journal, None, self.clock)  # type: ignore[arg-type]
         archivist = self.archivist = Archivist(runtime, history)
@@ -187,11 +189,13 @@ class Hub:
         self.crash()
 
     def crash(self) -> None:
-        """kill -9 or a power cut: what was not on the platter is gone or not. It comes back after `down_s`."""
+        """A power cut: what was not on the platter is gone or not; or a kill: the system has what was written. It comes
+        back after `down_s`."""
         process, self.process = self.process, None
         if process is None:
             return
-        self.world.say("hub", "dies")
+        again, self.again = self.again, None
+        self.world.say("hub", "loses its power" if again is None else "is killed")
         process.dead = True
         self.runtime = self.engine = self.journal = self.archivist = None
         if self.history is not None:
@@ -199,9 +203,17 @@ class Hub:
             self.history = None
         self._snapshots = []
         self.world.network.link = None
-        self.disk.crash()
         self.world.network.hub_died(self.chance)
         self.world.later(self.down_s, self.boot)
+        if again is None:
+            self.disk.power_cut()
+        else:
+            self.disk.kill()
+            self.world.later(self.down_s + again, self._power_cut)
+
+    def _power_cut(self) -> None:
+        if self.world.loop.now < self.world.plan.calm:
+            self.crash()
 
     # --- time
 

@@ -257,7 +257,10 @@ class Ledger:
 
     # --- the store
 
-    def recovered(self, journal: "Journal", history: "History") -> None:
+    def recovered(self, journal: "Journal", history: "History", landed: int) -> None:
+        """landed: up to here the hub before was told that all is on the disk, or read it there."""
+        if journal.lsn < landed:
+            self.wrong(f"change {landed} was on the disk, and the hub recovered {journal.lsn}")
         if journal.lsn < self._promised:
             self.wrong(f"the hub had told of change {self._promised} and recovered {journal.lsn}")
         must, all_of_it = _copy(self._base), _copy(self._seen)

@@ -13,6 +13,7 @@ import edge.main
 import edge.outbox
 import hub.store.disk
 import hub.store.journal
+import hub.store.recovery
 from hub.archivist import Archivist
 from hub.core import attempts, engine, flow, presence, removal, retention, retries, schedules, submit, timing
 from hub.core.model import Now, Outcome
@@ -196,6 +197,16 @@ def no_fdatasync():  # type: ignore[no-untyped-def]
         self.used += len(data)
 
     return patch.object(hub.store.disk.AheadFile, "append", append)
+
+
+@mutant("a start does not sync what a killed hub has written and it reads")
+def read_unsynced():  # type: ignore[no-untyped-def]
+    return patch.object(hub.store.disk.AheadFile, "sync", lambda self: None)
+
+
+@mutant("a start does not sync the name of a journal that a killed hub has begun")
+def read_unnamed():  # type: ignore[no-untyped-def]
+    return patch.object(hub.store.recovery, "sync_directory", lambda path: None)
 
 
 @mutant("the older journals go before the snapshot that replaces them is written")

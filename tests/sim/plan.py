@@ -51,8 +51,9 @@ class Plan:
 
 # The verbs of Faults, and how often each.
 FAULTS = {
-    **{"crash": 8, "restart": 2, "flush_cut": 4, "snapshot_cut": 2, "disk_full": 1, "slow_disk": 1, "freeze_hub": 1},
-    **{"wall": 1, "cut": 5, "reboot": 4, "freeze": 2, "forge": 2},
+    **{"crash": 8, "restart": 2, "flush_cut": 4, "journal_cut": 3, "snapshot_cut": 2},
+    **{"disk_full": 1, "slow_disk": 1, "freeze_hub": 1},
+    **{"wall": 2, "cut": 5, "reboot": 4, "freeze": 2, "forge": 2},
 }
 
 
@@ -298,11 +299,16 @@ class _Maker:
         chance = self.chance
         at, device = self._when(), chance.choice(self.devices).name
         verb = chance.choices(list(FAULTS), list(FAULTS.values()))[0]
+        # Half of the deaths are kills; the power cuts behind them come before the next start has written, or later.
+        again = chance.choice((None, None, None, 0.001, 0.004, 0.1))
         what: dict[str, Any] = {
-            "crash": {"seconds": chance.choice((0.1, 0.1, 3.0, 20.0))},
+            "crash": {"seconds": chance.choice((0.1, 0.1, 3.0, 20.0)), "again": again},
             "restart": {"seconds": 0.1},
-            "flush_cut": {"after": chance.choice((1, 2, 3, 4, 10, 60)), "seconds": chance.choice((0.1, 5.0))},
-            "snapshot_cut": {"after": chance.choice((1, 2, 3)), "seconds": 0.1},
+            "flush_cut": {"after": chance.choice((1, 2, 3, 4, 10, 60)), "seconds": chance.choice((0.1, 5.0)),
+                          "again": again},
+            "journal_cut": {"after": chance.choice((2, 4, 5, 6, 6, 6)), "seconds": 0.1,
+                            "again": chance.choice((None, 1.0, 1.0, 5.0))},
+            "snapshot_cut": {"after": chance.choice((1, 2, 3)), "seconds": 0.1, "again": again},
             "disk_full": {"seconds": chance.choice((0.5, 10.0))},
             "slow_disk": {"seconds": 20.0, "flush_s": chance.choice((0.3, 0.3, 2.0, 10.0))},
             "freeze_hub": {"seconds": chance.choice((2.0, 10.0, 40.0))},
