@@ -13,6 +13,7 @@ from amqtt.broker import Broker
 from amqtt.session import Session
 
 from hub.link import access, packets
+from hub.link.budget import Budget, Share
 from hub.link.connection import Connection
 from hub.link.delivery import BrokerStream, DeviceChannel
 from hub.link.limits import Limits
@@ -35,6 +36,8 @@ class EmbeddedBroker(Broker):  # type: ignore[misc]
         super().__init__({**config, "session_expiry_interval": limits.session_s})
         self.filters = Subscriptions()
         self.channels: dict[str, DeviceChannel] = {}
+        self.away = Budget(limits.away_bytes, 0)
+        self._left: dict[str, Share] = {}
         self._port = port
         self._limits = limits
 
@@ -55,6 +58,7 @@ class EmbeddedBroker(Broker):  # type: ignore[misc]
         if session.clean_session or known is None:
             await self._delete_session(session.client_id)
             return channel, session
+        self._settle(session.client_id)
         for name in _WILL:
             setattr(known, name, getattr(session, name))
         known.parent = 1
@@ -79,12 +83,16 @@ class EmbeddedBroker(Broker):  # type: ignore[misc]
             handler.connection.close()
             del self.channels[device]
             self._port.disconnected(device)
-            await self._forget(client_session)
+            await self._forget(client_session, handler.waiting_bytes)
 
-    async def _forget(self, session: Session) -> None:
-        """Drop what a session leaves: everything of a clean one, and the oldest ones beyond the bound."""
+    async def _forget(self, session: Session, waiting_bytes: int) -> None:
+        """Drop what a session leaves: everything of a clean one, and the oldest ones beyond the bounds."""
         if session.clean_session:
             await self._delete_session(session.client_id)
+        elif waiting_bytes:
+            share = self._left[session.client_id] = Share(self.away, session.inflight_out.clear)
+            share.add(waiting_bytes)
+            self.away.make_room()
         most = self._limits.offline_sessions
         if len(self._sessions) - len(self.channels) <= most:
             return
@@ -92,10 +100,21 @@ class EmbeddedBroker(Broker):  # type: ignore[misc]
         for device in away[: max(0, len(away) - most)]:
             await self._delete_session(device)
 
+    def _settle(self, device: str) -> None:
+        """What waits for the device is no longer that of one who is away."""
+        share = self._left.pop(device, None)
+        if share is not None:
+            share.clear()
+
+    async def _delete_session(self, client_id: str) -> None:
+        self._settle(client_id)
+        await super()._delete_session(client_id)
+
     async def _cleanup_session(self, client_id: str) -> None:
         """amqtt's monitor collects the expired and then drops them one by one: one of them may have come back."""
         session, _ = self._sessions.get(client_id, (None, None))
         if session is not None and session.transitions.state == "disconnected":
+            self._settle(client_id)
             await super()._cleanup_session(client_id)
 
     # Subscriptions

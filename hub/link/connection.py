@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Protocol, cast
 
 from hub.link import access, packets
+from hub.link.budget import Budget, Share
 from hub.link.limits import Limits
 from hub.link.rates import Rates
 
@@ -34,7 +35,10 @@ class Guest(Protocol):
 
 
 class Door(Protocol):
-    """Who lets connections in."""
+    """Who lets connections in, and knows what they hold together."""
+
+    inbound: Budget
+    outbound: Budget
 
     def opened(self, connection: "Connection") -> bool:
         """A new socket; False when there is no room for it."""
@@ -63,7 +67,10 @@ class Connection(asyncio.Protocol):
         self.ended = asyncio.Event()
         """Set by the door when the session is over as well."""
         self.requests: asyncio.Queue[bytes] = asyncio.Queue()
-        """Packets for the broker; b"" is the end."""
+        """Packets for the broker, at most one that was read; b"" is the end."""
+        self.outbound = Share(door.outbound, lambda: self.kick("it does not read, and others need the room"))
+        """Messages on their way to the device, and what its socket has not taken."""
+        self._inbound = Share(door.inbound, lambda: self.kick("its packet does not end, and others need the room"))
         self._door = door
         self._limits = limits
         self._counters = counters
@@ -78,6 +85,8 @@ class Connection(asyncio.Protocol):
         self._patience_s = limits.connect_s
         self._over_since: float | None = None
         self._over_at = now
+        self._behind = False
+        self._unread = 0
         self._written = 0
         self._taken = 0
         self._taken_at = now
@@ -89,6 +98,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limits.kernel_bytes)
+        self._transport.set_write_buffer_limits(high=self._limits.behind_bytes, low=0)
         if not self._door.opened(self):
             self.close()
 
@@ -104,6 +114,22 @@ class Connection(asyncio.Protocol):
             self._heard_at = self._loop.time()
         self._buffer += data
         self._read()
+        self._inbound.make_room()
+
+    def pause_writing(self) -> None:
+        """The socket takes less than it is given."""
+        self._behind = True
+
+    def resume_writing(self) -> None:
+        """It has taken all."""
+        self._behind = False
+        self._count_unread(0)
+        self.outbound.progressed()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is more for the device than the kernel takes."""
+        return self._behind
 
     @property
     def peer(self) -> tuple[str, int]:
@@ -116,14 +142,20 @@ class Connection(asyncio.Protocol):
             return
         self._transport.write(data)
         self._written += len(data)
-        if self._transport.get_write_buffer_size() > self._limits.outbound_bytes:
+        waiting = self._transport.get_write_buffer_size()
+        if waiting > self._limits.outbound_bytes:
             self.kick("it does not read what it gets")
+        elif self._behind:
+            self._count_unread(waiting)
+            self.outbound.make_room()
 
     def close(self) -> None:
         """End it, without a word."""
         if not self.closed:
             self.closed = True
             self._buffer.clear()
+            self._inbound.clear()
+            self.outbound.clear()
             self._transport.abort()
 
     def kick(self, reason: str) -> None:
@@ -171,6 +203,7 @@ class Connection(asyncio.Protocol):
     # Reading
 
     def _read(self) -> None:
+        before = len(self._buffer)
         try:
             for _ in range(FRAMES_A_TURN):
                 if not self._read_frame():
@@ -184,6 +217,10 @@ class Connection(asyncio.Protocol):
         if self._acks:
             self.write(bytes(self._acks))
             self._acks.clear()
+        left = len(self._buffer)
+        self._inbound.add(left - self._inbound.bytes)
+        if left < before:
+            self._inbound.progressed()
 
     def _read_frame(self) -> bool:
         """Deal with the first frame of the buffer; False when there is none, or when it has to wait."""
@@ -294,5 +331,13 @@ class Connection(asyncio.Protocol):
         if not waiting or taken != self._taken:
             self._taken = taken
             self._taken_at = now
+            if self._behind:
+                self._count_unread(waiting)
+                self.outbound.progressed()
         elif now - self._taken_at > self._limits.stall_s:
             self.kick("it stopped reading")
+
+    def _count_unread(self, waiting: int) -> None:
+        if not self.closed:
+            self.outbound.add(waiting - self._unread)
+            self._unread = waiting

@@ -12,8 +12,8 @@ from hub.link.connection import Connection
 from hub.link.limits import Limits
 from hub.link.port import Handler
 
-OVERHEAD_BYTES = 100
-"""What a waiting message counts besides its payload: topic, header, the object that holds it."""
+OVERHEAD_BYTES = 300
+"""What a waiting message takes besides its payload: topic, header, the object that holds it (265 bytes measured)."""
 
 
 class BrokerStream(ReaderAdapter, WriterAdapter):  # type: ignore[misc]
@@ -69,7 +69,8 @@ class DeviceChannel(BrokerProtocolHandler):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._unsent: deque[OutgoingApplicationMessage] = deque()
-        self._waiting_bytes = 0
+        self.waiting_bytes = 0
+        """Of all messages in `inflight_out`."""
 
     def attach(self, session: Session, reader: BrokerStream, writer: BrokerStream) -> None:
         super().attach(session, reader, writer)
@@ -78,8 +79,10 @@ class DeviceChannel(BrokerProtocolHandler):  # type: ignore[misc]
     def publish(self, topic: str, payload: bytes, qos: int) -> bool:
         """Queue a message of QoS 0 or 1; False when too much waits already or the connection is over."""
         size = len(payload) + OVERHEAD_BYTES
-        too_much = self._waiting_bytes + size > self.limits.outbound_bytes
-        if self.connection.closed or len(payload) > self.limits.packet_bytes or too_much:
+        too_much = self.waiting_bytes + size > self.limits.outbound_bytes
+        if too_much or len(payload) > self.limits.packet_bytes or not self.connection.outbound.make_room(size):
+            return False
+        if self.connection.closed:
             return False
         packet_id = self.session.next_packet_id if qos else None
         message = OutgoingApplicationMessage(packet_id, topic, qos, payload, False)
@@ -93,7 +96,12 @@ class DeviceChannel(BrokerProtocolHandler):  # type: ignore[misc]
     def _queue(self, message: OutgoingApplicationMessage) -> None:
         self.session.inflight_out[message.packet_id] = message
         self._unsent.append(message)
-        self._waiting_bytes += len(message.data) + OVERHEAD_BYTES
+        self._count(len(message.data) + OVERHEAD_BYTES)
+
+    def _count(self, size: int) -> None:
+        self.waiting_bytes += size
+        if not self.connection.closed:
+            self.connection.outbound.add(size)
 
     def _send_waiting(self) -> None:
         while self._unsent and len(self.session.inflight_out) - len(self._unsent) < self.limits.inflight:
@@ -112,7 +120,10 @@ class DeviceChannel(BrokerProtocolHandler):  # type: ignore[misc]
         if message is None or message.publish_packet is None:
             return False
         del self.session.inflight_out[packet_id]
-        self._waiting_bytes -= len(message.data) + OVERHEAD_BYTES
+        self._count(-len(message.data) - OVERHEAD_BYTES)
+        if not self.connection.is_behind:
+            # Who acknowledges what it cannot have read has not moved.
+            self.connection.outbound.progressed()
         self._send_waiting()
         return True
 

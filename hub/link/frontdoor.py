@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from hub.link import packets
+from hub.link.budget import Budget
 from hub.link.connection import Connection
 from hub.link.limits import Limits
 
@@ -48,6 +49,8 @@ class FrontDoor:
         self._limits = limits
         self._credentials = credentials
         self._counters = counters
+        self.inbound = Budget(limits.inbound_all_bytes, limits.inbound_each_bytes)
+        self.outbound = Budget(limits.outbound_all_bytes, limits.outbound_each_bytes, limits.pressed_s)
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._connections: set[Connection] = set()

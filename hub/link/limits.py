@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 KIB = 1024
+MIB = 1024 * KIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +30,32 @@ class Limits:
     keep_alive_grace: float = 1.5
     """A device is kicked after this many keep-alives of silence (MQTT 3.1.2.10)."""
 
-    outbound_bytes: int = 1024 * KIB
+    outbound_bytes: int = MIB
     """What may wait for one device, unacknowledged or unread."""
     kernel_bytes: int = 128 * KIB
     """Send buffer of a socket; by itself Linux would take up to 4 MiB for a device that does not read."""
     stall_s: float = 10.0
     """A device that has something to read and takes no byte of it for so long is kicked."""
+    behind_bytes: int = 4 * KIB
+    """A socket has so little in its own buffer, or it counts as one that is behind."""
     inflight: int = 16
     """Messages to a device without PUBACK; further ones wait."""
+
+    outbound_each_bytes: int = 96 * KIB
+    """Of what may wait for one device, what it has whatever the others do: room for a chunk of a module (87 KiB, as
+    base64), so that those who do not read keep modules from nobody. 2,000 devices have 188 MiB so, 500 have 47."""
+    outbound_all_bytes: int = 64 * MIB
+    """What waits beyond that for all devices together: an eighth of the 512 MiB that a small gateway has left."""
+    pressed_s: float = 5.0
+    """When that is reached, a device that holds some of it and takes nothing for so long is kicked; else what is new
+    is not sent."""
+    inbound_each_bytes: int = 32 * KIB
+    """Of what has come and is no whole packet yet, or waits because of a rate, what a device may hold whatever the
+    others do. With `inbound_all_bytes` 2,000 devices can send a result of 48 KiB at a time."""
+    inbound_all_bytes: int = 48 * MIB
+    """The same beyond that, of all devices together. Whoever was longest without a whole packet is kicked then."""
+    away_bytes: int = 16 * MIB
+    """What was not acknowledged, in the sessions of all devices that are away; the oldest is dropped."""
 
     publish_rate: float = 2000.0
     """Messages a second of one device, all kinds together."""

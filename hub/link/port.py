@@ -58,8 +58,8 @@ class Link(ABC):
     def send(self, device: str, payload: bytes) -> bool:
         """Queue a message, QoS 1, for the device's down topic.
 
-        False when the device is not connected, has not subscribed, would have more than 1 MiB waiting, or when the
-        payload is over 256 KiB.
+        False when the device is not connected, has not subscribed, would have more than 1 MiB waiting, when the room
+        for what waits for all devices is full and none of them is stuck, or when the payload is over 256 KiB.
         """
 
     @abstractmethod

@@ -17,6 +17,7 @@ REPLACED = {
         "_authenticate": ["session", "_"],
         "_client_message_loop": ["client_session", "handler"],
         "_cleanup_session": ["client_id"],
+        "_delete_session": ["client_id"],
         "add_subscription": ["subscription", "session"],
         "_del_subscription": ["a_filter", "session"],
         "_del_all_subscriptions": ["session"],
@@ -33,7 +34,7 @@ REPLACED = {
 """Every method that we replace, with its parameters."""
 
 CALLED = {
-    Broker: {"_delete_session": ["client_id"], "external_connected": ["reader", "writer", "listener_name"]},
+    Broker: {"external_connected": ["reader", "writer", "listener_name"]},
     BrokerProtocolHandler: {
         "handle_connection_closed": [],
         "init_from_connect": ["reader", "writer", "plugins_manager", "loop"],
