@@ -76,10 +76,8 @@ class _TaskHandle:
         if self._document["state"] in states.ENDED:
             return self._document
         kind, scope = self._scope
-        listen, read = (
-            calls.page("events", {f"{kind}_id": scope}),
-            partial(self._port.send, calls.get("tasks", self.id)),
-        )
+        listen = calls.page("events", {f"{kind}_id": scope})
+        read = partial(self._port.send, calls.get("tasks", self.id))
         async with aclosing(follow(self._port, listen, timeout, read)) as events:
             async for event in events:
                 if event["data"].get("id") != self.id:

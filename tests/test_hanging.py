@@ -10,8 +10,9 @@ import pytest
 from tests.e2e.world import Child
 
 ROOT = Path(__file__).parent.parent
+# Nobody waits for what sleeps below: it is there to be killed, and outlives its parent unless it is.
 HANGING = """
-import asyncio, pytest, subprocess, sys, tests.conftest
+import asyncio, subprocess, tests.conftest
 
 tests.conftest.LIMIT_S = 1.0
 
@@ -23,7 +24,7 @@ async def stays():
             pass
 
 async def test_running():
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+    child = subprocess.Popen(["sleep", "1000"])
     print("child:", child.pid, file=tests.conftest.stderr, flush=True)
     await asyncio.Event().wait()
 
@@ -49,9 +50,9 @@ def test_it_is_named_with_what_it_waits_for(name, waits_in, tmp_path):
 
 
 FAMILY = """
-import signal, subprocess, sys, time
+import signal, subprocess, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+child = subprocess.Popen(["sleep", "1000"])
 print(f"child {child.pid}.", flush=True)
 time.sleep(%s)
 """
